@@ -11,6 +11,7 @@ mod dlsn;
 mod expect;
 #[cfg(feature = "std")]
 pub mod merge;
+mod named_counters;
 pub mod names;
 mod random;
 #[cfg(seeded_bugs)]

@@ -63,6 +63,7 @@
 //! tokio runtime with I/O and time enabled; on other runtimes, use [`distributedlog`] with an
 //! adapter of your own.
 
+mod attempt_trace;
 mod client;
 mod clock;
 mod driver;
@@ -80,7 +81,12 @@ pub use error::{BuildError, HostFailure, HostFailureReason, RequestError};
 pub use net::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 pub use net::{ClientCertificate, ConnectError, Tls, TlsError};
 pub use transport::ProxyTransport;
-pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState, StreamChangeError};
+#[cfg(feature = "sink")]
+pub use writer::RecordSink;
+pub use writer::{
+    Acknowledgement, Close, Closed, Drained, Flush, MultiStreamWriter, MultiStreamWriterBuilder,
+    Permit, Reserve, StreamChangeError, Submit, WithAttempts, Write,
+};
 
 /// The README's example is compiled with the documentation's.
 #[cfg(doctest)]

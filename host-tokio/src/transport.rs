@@ -6,6 +6,7 @@ use distributedlog::{
     Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport,
 };
 
+use crate::attempt_trace::{AttemptTraces, attempt_span};
 use crate::client::error_of;
 use crate::driver::{
     Body, Destination, Driver, FinishedRequest, NewRequest, SharedCounters, Token,
@@ -25,6 +26,7 @@ pub struct ProxyTransport {
     clock: TokioClock,
     closing: bool,
     last_failure: LastFailure,
+    traces: AttemptTraces,
 }
 
 /// Last failed attempt since one succeeded, shared between a writer's task and its handles.
@@ -65,6 +67,7 @@ impl ProxyTransport {
             clock,
             closing: false,
             last_failure: LastFailure::default(),
+            traces: AttemptTraces::default(),
         })
     }
 
@@ -108,6 +111,7 @@ impl Transport for ProxyTransport {
             .streams
             .get(attempt.stream)
             .expect("a stream is registered before it is used");
+        let span = attempt_span(&stream, &attempt);
         let mut data = self.driver.buffer();
         data.extend_from_slice(attempt.record_set);
         let start = NewRequest {
@@ -123,7 +127,10 @@ impl Transport for ProxyTransport {
             earlier_attempts: attempt.earlier_attempts,
         };
         match self.driver.start(now, start) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.traces.begin(attempt.id, span);
+                Ok(())
+            }
             Err(refusal) => {
                 tracing::debug!(%refusal, "an attempt was not started");
                 Err(StartRefused)
@@ -132,6 +139,7 @@ impl Transport for ProxyTransport {
     }
 
     fn cancel(&mut self, now: Instant, attempt: AttemptId) {
+        self.traces.end(attempt, "cancelled");
         self.driver.cancel(now, Token(attempt.0));
     }
 
@@ -170,20 +178,23 @@ impl Transport for ProxyTransport {
 }
 
 impl ProxyTransport {
-    fn outcome(&self, finished: FinishedRequest) -> (AttemptId, Outcome) {
+    fn outcome(&mut self, finished: FinishedRequest) -> (AttemptId, Outcome) {
         let id = AttemptId(finished.token.0);
         match finished.result {
             Ok(Success::Written(position)) => {
                 *self.last_failure.lock() = None;
+                self.traces.end(id, "written");
                 (id, Ok(position))
             }
             // The reply to a write has a position; after any other reply the records may be stored.
             Ok(Success::Bulk | Success::Done | Success::Owner | Success::ServerInfo) => {
+                self.traces.end(id, "malformed");
                 (id, Err(Failure::unanswered(Cause::ProtocolError)))
             }
             Err(failure) => {
                 let host = finished.host.and_then(|host| self.driver.address(host));
                 let error = error_of(finished, failure, host);
+                self.traces.end(id, failure.cause.name());
                 tracing::debug!(%error, "an attempt failed");
                 *self.last_failure.lock() = Some(error);
                 (id, Err(failure))

@@ -222,13 +222,14 @@ async fn closing_flushes_waits_and_ends_the_connection() {
         .flush_interval(Duration::ZERO);
     let (writer, mut peer) = built(&proxy, builder(&proxy, &["a"]).settings(held)).await;
     let acknowledgement = writer.try_write(b"buffered").unwrap();
-    let (written, (), ()) = tokio::join!(acknowledgement, writer.close(), async {
+    let (written, closed, ()) = tokio::join!(acknowledgement, writer.close(), async {
         let call = peer.call().await;
         peer.answer_written(&call, AT).await;
         assert_eq!(peer.receive().await, Received::End);
         drop(peer);
     });
     assert_eq!(written.unwrap().dlsn, AT);
+    assert_eq!((closed.written, closed.failed), (1, 0));
     assert_eq!(
         writer.write(b"late").await.unwrap_err().reason,
         Reason::Closed
@@ -310,6 +311,6 @@ async fn streams_are_added_and_removed_by_name_while_the_writer_runs() {
     let (closed, ()) = tokio::join!(writer.close(), async {
         drop(peer);
     });
-    let () = closed;
+    assert_eq!(closed.failed, 0);
     assert!(writer.is_closed());
 }

@@ -5,7 +5,9 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use distributedlog::async_writer::{MultiStreamWriter, Permit, State, WaiterSlot};
-use distributedlog::writer::{EnqueueError, Heap, StreamCount, WriteError, WriteResult, Writer};
+use distributedlog::writer::{
+    EnqueueError, Heap, NoChanges, StreamCount, WriteError, WriteResult, Writer,
+};
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, StatusCode, StreamIndex, WriteState};
 use wasm_bindgen::prelude::*;
 
@@ -16,7 +18,7 @@ use crate::settings::WriterSettings;
 use crate::tasks::spawn_local;
 use crate::transport::{FetchTransport, Inbox};
 
-type Shared = Rc<RefCell<State<Heap, Box<[WaiterSlot]>, PerformanceClock>>>;
+type Shared = Rc<RefCell<State<Heap, Box<[WaiterSlot]>, PerformanceClock, NoChanges>>>;
 
 /// A writer and its runner, owned by the TypeScript half.
 ///
@@ -47,7 +49,7 @@ impl WriterHandle {
         let count = StreamCount::new(streams).map_err(|error| error.setting())?;
         let memory = Heap::new(&settings, count);
         // Not `expect`: it would link the formatting code, a quarter of the module's size.
-        let Ok(machine) = Writer::new(settings, count, memory) else {
+        let Ok(machine) = Writer::<_, NoChanges>::with_features(settings, count, memory) else {
             unreachable!("the heap's tables are as large as the settings ask for")
         };
         let waiter_slots: Box<[WaiterSlot]> = (0..settings.pending_records() + EXTRA_WAITER_SLOTS)

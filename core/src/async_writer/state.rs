@@ -6,8 +6,8 @@ use super::waiter_slots::WaitFor;
 use super::waiters::{WaiterId, Waiters, Wakers};
 use crate::expect::expect_no_fmt;
 use crate::writer::{
-    AttemptReports, ChangeError, Counters, EnqueueError, FlushMark, MemberError, RecordId,
-    Reservation, Settings, Storage, StreamStatus, WriteResult, Writer,
+    AllFeatures, AttemptReports, ChangeError, Counters, EnqueueError, FlushMark, MemberError,
+    RecordId, Reservation, Settings, Storage, StreamStatus, WriteResult, Writer, WriterFeatures,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
@@ -15,13 +15,16 @@ use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 /// kind of storage.
 pub trait AsyncWriterState: Inner {}
 
-impl<S: Storage, W: WaiterSlots, C: Clock + Clone> AsyncWriterState for State<S, W, C> {}
+impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> AsyncWriterState
+    for State<S, W, C, F>
+{
+}
 
 /// The state machine, the slots of waiting tasks (see [`WaiterSlots`]), and the clock that stamps
-/// records. Handles and runner share it.
+/// records. Handles and runner share it. `F` is that of the [`Writer`].
 #[derive(Debug)]
-pub struct State<S: Storage, W: WaiterSlots, C: Clock> {
-    writer: Writer<S>,
+pub struct State<S: Storage, W: WaiterSlots, C: Clock, F: WriterFeatures = AllFeatures> {
+    writer: Writer<S, F>,
     slots: W,
     waiters: Waiters,
     clock: C,
@@ -31,18 +34,19 @@ pub struct State<S: Storage, W: WaiterSlots, C: Clock> {
     /// The time for which the sleeping runner has set its timer.
     runner_sleeps_until: Instant,
     ended: bool,
-    /// Records whose results wait to be taken and were announced. Counted if the slots keep results.
+    /// Records whose results wait to be taken and were announced. Counted if the slots keep
+    /// results.
     announced: usize,
 }
 
-impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
+impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W, C, F> {
     /// Creates the state of a writer. Put it into a [`Shared`](crate::Shared), and pass that to
     /// [`MultiStreamWriter::new`](super::MultiStreamWriter::new).
     ///
     /// # Panics
     ///
     /// If there are fewer slots than record rows.
-    pub fn new(writer: Writer<S>, mut slots: W, clock: C) -> Self {
+    pub fn new(writer: Writer<S, F>, mut slots: W, clock: C) -> Self {
         let records = writer.storage().records().len();
         assert!(
             slots.as_mut().len() >= records,
@@ -63,13 +67,13 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
     }
 
     /// Returns the state machine.
-    pub const fn writer(&self) -> &Writer<S> {
+    pub const fn writer(&self) -> &Writer<S, F> {
         &self.writer
     }
 
-    /// Moves results that were not taken out of the table of records, if it is full and a quarter of
-    /// it is such results: so a caller may hold more acknowledgements than there are rows, and each
-    /// look through the table moves many.
+    /// Moves results that were not taken out of the table of records, if it is full and a quarter
+    /// of it is such results: so a caller may hold more acknowledgements than there are rows, and
+    /// each look through the table moves many.
     fn keep_results(&mut self) {
         let rows = self.writer.storage().records().len();
         if !W::KEEPS_RESULTS || self.writer.free_record_slots() > 0 || self.announced * 4 < rows {
@@ -174,7 +178,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
     }
 }
 
-impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
+impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for State<S, W, C, F> {
     type Time = C;
 
     fn clock(&self) -> C {

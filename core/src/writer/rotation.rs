@@ -58,14 +58,17 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         now: Instant,
     ) -> Result<(usize, bool), Instant> {
         let streams = self.members() as usize;
-        let rows = self.storage.streams();
+        let all = self.storage.streams();
+        let rows = &all[..streams];
+        // Those of streams that were removed are behind the rotation's.
+        let slots = if F::CHANGES { all } else { rows };
         let mut best = None;
         let mut passed_full = false;
         let mut pause_end = Instant::MAX;
         for step in 0..streams {
             let row = wrap(start + step, streams);
             let stream = rows[row].turn;
-            let slot = &rows[stream.0 as usize];
+            let slot = &slots[stream.0 as usize];
             if set.is_some_and(|set| !set.may_go_to(stream)) {
                 continue;
             }

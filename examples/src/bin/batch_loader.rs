@@ -7,15 +7,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use distributedlog::async_writer::Acknowledgement;
 use distributedlog::writer::WriteResult;
 use distributedlog_examples::{Error, Local};
-use distributedlog_tokio::MultiStreamWriter;
+use distributedlog_tokio::{Acknowledgement, MultiStreamWriter};
 
 const STREAMS: [&str; 3] = ["events-1", "events-2", "events-3"];
 const RECORDS: usize = 100_000;
-/// Acknowledgements that are held at once. The writer takes no more than its settings allow
-/// (`pending_records`) until one of them is awaited.
+/// Acknowledgements that are held at once. Any number may be: each takes memory until it is
+/// awaited, and errors show sooner with fewer.
 const IN_FLIGHT: usize = 8192;
 
 #[tokio::main]
@@ -32,7 +31,7 @@ async fn main() -> Result<(), Error> {
     let (mut written, mut failed) = (0, 0);
     for number in 0..RECORDS {
         if in_flight.len() == IN_FLIGHT {
-            let oldest: Acknowledgement<_> = in_flight.pop_front().expect("it is full");
+            let oldest: Acknowledgement = in_flight.pop_front().expect("it is full");
             count(oldest.await, &mut written, &mut failed);
         }
         in_flight.push_back(writer.submit(format!("event {number}").as_bytes()).await?);

@@ -8,6 +8,7 @@ use distributedlog::writer::{
 };
 
 use super::MultiStreamWriter;
+use super::watch::Watch;
 use crate::{BuildError, ProxyClientBuilder, ProxyTransport, Tls};
 
 /// Settings that have a method here, each with its documentation. They are kept apart from those of
@@ -184,8 +185,20 @@ impl MultiStreamWriterBuilder {
             waiter_slots,
             transport.clock(),
         )));
+        let watched = Arc::clone(&state);
         let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
-        tokio::spawn(runner.run());
+        let watch = Watch {
+            state: watched,
+            streams: streams.clone(),
+            client: client_counters.clone(),
+            last_failure: last_failure.clone(),
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = runner.run() => {}
+                () = watch.run() => {}
+            }
+        });
         Ok(MultiStreamWriter {
             writer,
             streams,

@@ -1,17 +1,30 @@
 //! The multi stream writer on tokio.
 
 mod builder;
+mod futures;
+#[cfg(feature = "sink")]
+mod sink;
 mod streams;
+mod telemetry;
+#[cfg(feature = "tower")]
+mod tower;
+mod watch;
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 pub use builder::MultiStreamWriterBuilder;
 use distributedlog::StreamIndex;
-use distributedlog::async_writer::{
-    self, Acknowledgement, Close, Drained, Flush, HeapSlots, Reserve, State, Submit, Write,
+use distributedlog::async_writer::{self, HeapSlots, State};
+use distributedlog::writer::{
+    ChangeError, Counters, EnqueueError, Heap, Settings, StreamStatus, WriteResult,
 };
-use distributedlog::writer::{ChangeError, Counters, EnqueueError, Heap, Settings, StreamStatus};
+use futures::RecordTrace;
+pub use futures::{
+    Acknowledgement, Close, Closed, Drained, Flush, Permit, Reserve, Submit, WithAttempts, Write,
+};
+#[cfg(feature = "sink")]
+pub use sink::RecordSink;
 pub use streams::StreamChangeError;
 pub(crate) use streams::StreamNames;
 
@@ -19,9 +32,8 @@ use crate::driver::SharedCounters;
 use crate::transport::LastFailure;
 use crate::{ClientCounters, RequestError, TokioClock};
 
-/// State shared by the handles and the writer's task. The futures of [`MultiStreamWriter`] are
-/// generic over it.
-pub type SharedState = Arc<Mutex<State<Heap, HeapSlots, TokioClock>>>;
+/// State shared by the handles and the writer's task.
+type SharedState = Arc<Mutex<State<Heap, HeapSlots, TokioClock>>>;
 
 /// Writes each record to the stream, of several, that replies first. A cheap handle, `Send` and
 /// `Sync`: clones share one writer, which one task drives.
@@ -56,8 +68,11 @@ impl MultiStreamWriter {
     ///
     /// If dropped before it is polled or while it waits for space, the record is not written. If
     /// dropped later, it is written, and its result is lost (R14).
-    pub fn write<'a>(&'a self, record: &'a [u8]) -> Write<'a, SharedState> {
-        self.writer.write(record)
+    pub fn write<'a>(&'a self, record: &'a [u8]) -> Write<'a> {
+        Write {
+            inner: self.writer.write(record),
+            trace: RecordTrace::begin(record.len(), &self.streams),
+        }
     }
 
     /// Waits for space and takes the record; the [`Acknowledgement`] returns the result.
@@ -72,8 +87,11 @@ impl MultiStreamWriter {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, the record is not written.
-    pub fn submit<'a>(&'a self, record: &'a [u8]) -> Submit<'a, SharedState> {
-        self.writer.submit(record)
+    pub fn submit<'a>(&'a self, record: &'a [u8]) -> Submit<'a> {
+        Submit {
+            inner: self.writer.submit(record),
+            trace: RecordTrace::begin(record.len(), &self.streams),
+        }
     }
 
     /// Takes the record if there is space at present.
@@ -82,8 +100,10 @@ impl MultiStreamWriter {
     ///
     /// [`EnqueueError::Full`], [`EnqueueError::TooLarge`], [`EnqueueError::Closed`]. The record
     /// stays with the caller.
-    pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<SharedState>, EnqueueError> {
-        self.writer.try_write(record)
+    pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement, EnqueueError> {
+        let trace = RecordTrace::begin(record.len(), &self.streams);
+        let inner = self.writer.try_write(record)?;
+        Ok(Acknowledgement { inner, trace })
     }
 
     /// Waits until there is space for a record of at most `len` bytes, and reserves it.
@@ -95,8 +115,11 @@ impl MultiStreamWriter {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, nothing is held.
-    pub fn reserve(&self, len: usize) -> Reserve<'_, SharedState> {
-        self.writer.reserve(len)
+    pub fn reserve(&self, len: usize) -> Reserve<'_> {
+        Reserve {
+            inner: self.writer.reserve(len),
+            streams: &self.streams,
+        }
     }
 
     /// Waits until all records that were accepted before have completed, with any result (R6).
@@ -104,24 +127,66 @@ impl MultiStreamWriter {
     /// # Cancel safety
     ///
     /// The records are flushed even if the future is dropped.
-    pub fn flush(&self) -> Flush<'_, SharedState> {
-        self.writer.flush()
+    pub fn flush(&self) -> Flush<'_> {
+        Flush(self.writer.flush())
     }
 
     /// Takes no more records, flushes, waits until everything has completed, and closes the
-    /// connections (R13).
+    /// connections (R13). Returns how many records were written meanwhile and how many were not.
     ///
     /// # Cancel safety
     ///
     /// The writer closes even if the future is dropped.
-    pub fn close(&self) -> Close<'_, SharedState> {
-        self.writer.close()
+    pub fn close(&self) -> Close<'_> {
+        self.closing(self.writer.close())
     }
 
     /// As [`close`](Self::close); what is not completed within `time` completes with
     /// [`Reason::Closed`](distributedlog::writer::Reason::Closed).
-    pub fn close_within(&self, time: Duration) -> Close<'_, SharedState> {
-        self.writer.close_within(time)
+    pub fn close_within(&self, time: Duration) -> Close<'_> {
+        self.closing(self.writer.close_within(time))
+    }
+
+    fn closing<'a>(&'a self, inner: async_writer::Close<'a, SharedState>) -> Close<'a> {
+        Close {
+            inner,
+            writer: &self.writer,
+            before: self.writer.counters(),
+        }
+    }
+
+    /// Writes records in order, as [`submit`](Self::submit) does, and returns their results in the
+    /// same order once all have completed. It waits for room as needed, so a batch may be larger
+    /// than the writer's bounds.
+    ///
+    /// ```no_run
+    /// # async fn load(writer: distributedlog_tokio::MultiStreamWriter, lines: Vec<String>) {
+    /// let results = writer.write_batch(&lines).await;
+    /// let failed = results.iter().filter(|result| result.is_err()).count();
+    /// println!("{failed} of {} lines were not written", lines.len());
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, records that were accepted are written, and those that still
+    /// waited for room are not.
+    pub async fn write_batch<R: AsRef<[u8]>>(
+        &self,
+        records: impl IntoIterator<Item = R>,
+    ) -> Vec<WriteResult> {
+        let mut accepted = Vec::new();
+        for record in records {
+            accepted.push(self.submit(record.as_ref()).await);
+        }
+        let mut results = Vec::with_capacity(accepted.len());
+        for record in accepted {
+            results.push(match record {
+                Ok(acknowledgement) => acknowledgement.await,
+                Err(error) => Err(error),
+            });
+        }
+        results
     }
 
     /// Adds a stream, to which record sets start from now on (R17).
@@ -147,8 +212,8 @@ impl MultiStreamWriter {
             .add(name, |register| writer.add_stream(register))
     }
 
-    /// Removes a stream: no further attempt is made there (R17). Attempts that are outstanding there
-    /// end as all others do, and their sets are hedged as others are.
+    /// Removes a stream: no further attempt is made there (R17). Attempts that are outstanding
+    /// there end as all others do, and their sets are hedged as others are.
     ///
     /// # Errors
     ///
@@ -161,14 +226,14 @@ impl MultiStreamWriter {
     /// Waits until no attempt is outstanding at a stream that was removed. Never ready for another
     /// one, unless the writer ends.
     ///
-    /// An attempt that was cancelled because another stream succeeded first counts as ended, but its
-    /// proxy may store it a moment later.
+    /// An attempt that was cancelled because another stream succeeded first counts as ended, but
+    /// its proxy may store it a moment later.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
-    pub fn drained(&self, stream: StreamIndex) -> Drained<'_, SharedState> {
-        self.writer.drained(stream)
+    pub fn drained(&self, stream: StreamIndex) -> Drained<'_> {
+        Drained(self.writer.drained(stream))
     }
 
     /// Returns the names of the streams that it writes to.
@@ -177,8 +242,8 @@ impl MultiStreamWriter {
         self.streams.members()
     }
 
-    /// Returns the name of a stream, by the index in the writer's results. The name of a stream that
-    /// was removed stays until 256 others were added.
+    /// Returns the name of a stream, by the index in the writer's results. The name of a stream
+    /// that was removed stays until 256 others were added.
     ///
     /// # Panics
     ///
@@ -201,8 +266,8 @@ impl MultiStreamWriter {
         self.writer.is_closed()
     }
 
-    /// Changes settings while the writer runs (R18): size and time of sets, timeouts, rounds, budget,
-    /// health, windows and adaptive timeouts. They hold for what is accepted from now on.
+    /// Changes settings while the writer runs (R18): size and time of sets, timeouts, rounds,
+    /// budget, health, windows and adaptive timeouts. They hold for what is accepted from now on.
     ///
     /// ```no_run
     /// # fn prefer_throughput(
@@ -214,13 +279,13 @@ impl MultiStreamWriter {
     /// # }
     /// ```
     ///
-    /// The client's attempt timeout stays: without one of its own it is the request timeout that the
-    /// writer was built with.
+    /// The client's attempt timeout stays: without one of its own it is the request timeout that
+    /// the writer was built with.
     ///
     /// # Errors
     ///
-    /// [`ChangeError`] if a setting differs that is fixed when the writer is built. The settings are
-    /// then as before.
+    /// [`ChangeError`] if a setting differs that is fixed when the writer is built. The settings
+    /// are then as before.
     pub fn change_settings(&self, settings: Settings) -> Result<(), ChangeError> {
         self.writer.change_settings(settings)
     }

@@ -47,8 +47,8 @@ impl StreamChangeError {
         match error {
             MemberError::OnlyStream => Self::OnlyStream { name },
             MemberError::Full { .. } => Self::Full { name },
-            // `NotMember`; what a later version adds cannot be meant for this name either.
-            _ => Self::Absent { name },
+            // What a later version adds cannot be meant for this name either.
+            MemberError::NotMember | _ => Self::Absent { name },
         }
     }
 }

@@ -1,6 +1,7 @@
 use core::net::SocketAddr;
 
 use super::HostId;
+use crate::named_counters::named_counters;
 use crate::wire::service::ServerStatus;
 use crate::{Cause, Instant};
 
@@ -65,43 +66,45 @@ pub struct HostView<'a> {
     pub last_failure: Option<Cause>,
 }
 
-/// Counters since a client was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct Counters {
-    /// Requests taken.
-    pub submitted: u64,
-    /// Requests that succeeded.
-    pub succeeded: u64,
-    /// Requests that failed.
-    pub failed: u64,
-    /// Requests that their caller gave up.
-    pub cancelled: u64,
-    /// Frames sent for them.
-    pub sent: u64,
-    /// Replies that named another owner.
-    pub redirects: u64,
-    /// Requests routed again after a failed attempt.
-    pub reroutes: u64,
-    /// Attempts that timed out.
-    pub timeouts: u64,
-    /// Requests discarded on a connection.
-    pub discarded: u64,
-    /// Requests whose stream's owner was known.
-    pub owner_hits: u64,
-    /// Requests routed by the ring.
-    pub owner_misses: u64,
-    /// Owners evicted to make room for others.
-    pub evictions: u64,
-    /// Handshakes that succeeded.
-    pub handshakes: u64,
-    /// Connections made.
-    pub connects: u64,
-    /// Connections that could not be made.
-    pub connect_failures: u64,
-    /// Connections lost.
-    pub disconnects: u64,
+named_counters! {
+    /// Counters since a client was made.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+    #[non_exhaustive]
+    pub struct Counters {
+        /// Requests taken.
+        pub submitted: u64,
+        /// Requests that succeeded.
+        pub succeeded: u64,
+        /// Requests that failed.
+        pub failed: u64,
+        /// Requests that their caller gave up.
+        pub cancelled: u64,
+        /// Frames sent for them.
+        pub sent: u64,
+        /// Replies that named another owner.
+        pub redirects: u64,
+        /// Requests routed again after a failed attempt.
+        pub reroutes: u64,
+        /// Attempts that timed out.
+        pub timeouts: u64,
+        /// Requests discarded on a connection.
+        pub discarded: u64,
+        /// Requests whose stream's owner was known.
+        pub owner_hits: u64,
+        /// Requests routed by the ring.
+        pub owner_misses: u64,
+        /// Owners evicted to make room for others.
+        pub evictions: u64,
+        /// Handshakes that succeeded.
+        pub handshakes: u64,
+        /// Connections made.
+        pub connects: u64,
+        /// Connections that could not be made.
+        pub connect_failures: u64,
+        /// Connections lost.
+        pub disconnects: u64,
+    }
 }
 
 impl Counters {
