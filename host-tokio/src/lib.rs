@@ -59,7 +59,7 @@
 //!
 //! # What it is not
 //!
-//! No reader: records are read from the store, not through write proxies. No runtime: it needs a
+//! No reader: that is `distributedlog-reader`, which shares [`Tls`]. No runtime: it needs a
 //! tokio runtime with I/O and time enabled; on other runtimes, use [`distributedlog`] with an
 //! adapter of your own.
 
@@ -79,7 +79,7 @@ pub use distributedlog::client::session::Protocol;
 pub use error::{BuildError, HostFailure, HostFailureReason, RequestError};
 #[cfg(feature = "zookeeper")]
 pub use net::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
-pub use net::{ClientCertificate, ConnectError, Tls, TlsError};
+pub use net::{ClientCertificate, ConnectError, Tls, TlsConnector, TlsError};
 pub use transport::ProxyTransport;
 #[cfg(feature = "sink")]
 pub use writer::RecordSink;

@@ -22,4 +22,4 @@ pub use serverset::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 #[cfg(feature = "zookeeper")]
 pub(crate) use serverset::{ServerSet, ServerSetName};
 pub(crate) use stream::NetStream;
-pub use tls::{ClientCertificate, Tls};
+pub use tls::{ClientCertificate, Tls, TlsConnector};

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::error::TlsError;
 
@@ -76,13 +79,15 @@ impl Tls {
         self
     }
 
-    /// Settings that can be used: roots are loaded and the client's key is read.
+    /// Makes the settings ready for use: loads the roots and reads the client's key. The clients of
+    /// this crate do that themselves; others, such as the readers of `distributedlog-reader`, share
+    /// the settings.
     ///
     /// # Errors
     ///
     /// [`TlsError::Settings`] when no authority is trusted, or a certificate or the key is not one;
     /// [`TlsError::InvalidServerName`].
-    pub(crate) fn prepare(&self) -> Result<TlsConnector, TlsError> {
+    pub fn prepare(&self) -> Result<TlsConnector, TlsError> {
         let mut store = RootCertStore::empty();
         if self.native {
             let found = rustls_native_certs::load_native_certs();
@@ -159,9 +164,9 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// [`Tls`] made ready for use.
+/// [`Tls`] made ready for use. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct TlsConnector {
+pub struct TlsConnector {
     connector: tokio_rustls::TlsConnector,
     server_name: Option<ServerName<'static>>,
 }
@@ -169,11 +174,29 @@ pub(crate) struct TlsConnector {
 impl TlsConnector {
     /// Makes a TLS session over `stream`, with `host` as the expected name unless the settings name
     /// another.
+    ///
+    /// # Errors
+    ///
+    /// The peer and the settings do not agree on a session, or the connection ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub async fn secure(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>, TlsError> {
+        self.connect(host, stream).await
+    }
+
+    /// Makes a TLS session over `stream`, with `host` as the expected name unless the settings name
+    /// another.
     pub(crate) async fn connect(
         &self,
         host: &str,
-        stream: tokio::net::TcpStream,
-    ) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, TlsError> {
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, TlsError> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => parse_name(host)?,
@@ -183,6 +206,14 @@ impl TlsConnector {
             .connect(name, stream)
             .await
             .map_err(|error| TlsError::of_io(error, &shown))
+    }
+}
+
+impl fmt::Debug for TlsConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConnector")
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
     }
 }
 
