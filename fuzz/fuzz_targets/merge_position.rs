@@ -3,7 +3,7 @@
 
 use distributedlog::merge::{Deduplicator, MergeSettings, SavedDedup};
 use distributedlog::wire::record_set::SetIdentity;
-use distributedlog_reader::MergePosition;
+use distributedlog_reader::{MergePosition, ReaderPosition};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,6 +12,12 @@ fuzz_target!(|bytes: &[u8]| {
         let again: MergePosition =
             serde_json::from_slice(&saved).expect("what was written is read");
         assert_eq!(again, position);
+    }
+    if let Ok(position) = core::str::from_utf8(bytes).map_or(Err(()), |json| {
+        ReaderPosition::from_json(json).map_err(|_| ())
+    }) {
+        let again = ReaderPosition::from_json(&position.to_json());
+        assert_eq!(again.expect("what was written is read"), position);
     }
     if let Ok(saved) = SavedDedup::from_bytes(bytes) {
         let mut deduplicator = saved.restore(MergeSettings::default());

@@ -1,313 +1,95 @@
 //! Readers of DistributedLog's streams: records one by one, each with its own position, also those
 //! that were written as record sets.
 //!
-//! - [`LogReader`] reads one stream in order, from a position on. At the end of the stream it waits
-//!   for the next record without polling.
-//! - [`MultiReader`] merges several streams and delivers each record once, although a multi stream
-//!   writer may have stored duplicates of it in several streams (R12). Its [`MergePosition`] can be
-//!   saved with serde, and a reader that resumes there delivers what is left.
+//! [`MultiStreamReader`] is the one for applications. It merges several streams and delivers each
+//! record once, although a multi stream writer may have stored duplicates of it in several of them
+//! (R12). It reads over the HTTP port of write proxies ([`HttpSource`]) or from a store, and
+//! resumes at a [saved position](ReaderPosition) over either.
 //!
-//! ```
-//! use std::sync::Arc;
-//! use distributedlog_reader::{MergeSettings, MultiReader, ReadEvent};
-//! use distributedlog_store::{LogStore, StreamName};
+//! ```no_run
+//! use distributedlog_reader::{HttpSource, MultiStreamReader};
 //!
-//! /// Reads a batch of records and returns the position to save.
-//! async fn read_some(store: &Arc<dyn LogStore>, streams: [StreamName; 2]) -> String {
-//!     let starts = streams.map(|stream| (stream, distributedlog::Dlsn::INITIAL));
-//!     let mut reader = MultiReader::new(store, starts, MergeSettings::default());
-//!     for _ in 0..100 {
-//!         match reader.next().await {
-//!             Some(Ok(merged)) => match merged.event {
-//!                 ReadEvent::Record(record) => println!("{}", record.dlsn),
-//!                 ReadEvent::Malformed(set) => eprintln!("{set}"),
-//!             },
-//!             Some(Err(error)) => eprintln!("{error}"),
-//!             None => break,
-//!         }
-//!     }
-//!     serde_json::to_string(&reader.position()).expect("a position serializes")
+//! # async fn print_all() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut reader = MultiStreamReader::builder(HttpSource::new(["http://127.0.0.1:8002"]))
+//!     .streams(["orders-1", "orders-2", "orders-3"])
+//!     .follow(false)
+//!     .build()?;
+//! while let Some(record) = reader.next().await.transpose()? {
+//!     println!("{} {}", record.stream, record.record.dlsn);
 //! }
+//! let saved = reader.position().to_json();
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! Readers read a [`LogStore`]: the embedded one of this process, or the remote one that another
-//! process serves. They do not read through a write proxy, and they keep no position in the store:
-//! the application saves it together with what it did with the records.
+//! - [Exactly once](MultiStreamReader#exactly-once): the position is committed with the
+//!   application's own data.
+//! - [Back pressure](MultiStreamReader#back-pressure): the reader works only while it is polled,
+//!   and what it reads ahead is bounded in bytes.
+//! - Waiting methods are cancel safe; [`MultiStreamReader`] is a `Stream` too.
+//! - [`ReadError`] ends a reader; [`StreamFault`]s are problems of single streams, which do not.
 //!
-//! A damaged record set does not end the stream. It is delivered as [`ReadEvent::Malformed`], with
-//! its positions and the reason, and reading goes on behind it. An operator can inspect such a set
-//! in the store; a reader that stopped there would make every record behind it unreadable.
+//! With the feature `store` there are two lower-level readers of a `LogStore`: `LogReader` reads
+//! one stream in order, and waits at its end without polling; `MultiReader` merges several, and
+//! returns each problem as an item.
+//!
+//! A damaged record set does not end a stream. It is reported with its positions and the reason,
+//! and reading goes on behind it. An operator can inspect such a set in the store; a reader that
+//! stopped there would make every record behind it unreadable.
+//!
+//! Readers keep no position in the store or at the proxy: the application saves it, together with
+//! what it did with the records.
 //!
 //! # Features
 //!
-//! The crate has no features. The store's client and server come with `distributedlog-store`.
+//! - `http` (default): [`HttpSource`].
+//! - `store`: sources that are a `LogStore`, `LogReader` and `MultiReader`.
 
 mod event;
+#[cfg(feature = "store")]
 mod expand;
+#[cfg(feature = "store")]
+mod log_reader;
+#[cfg(any(feature = "http", feature = "store"))]
 mod merge;
+mod position;
+#[cfg(any(feature = "http", feature = "store"))]
+mod reader;
+#[cfg(any(feature = "http", feature = "store"))]
+mod source;
+#[cfg(any(feature = "http", feature = "store"))]
+mod start;
+mod stream_position;
 
 pub use event::{MalformedSet, ReadEvent, Record};
+#[cfg(feature = "store")]
+pub use log_reader::LogReader;
+#[cfg(any(feature = "http", feature = "store"))]
+pub use merge::{MergeCounters, MergeSettings};
+#[cfg(feature = "store")]
 pub use merge::{
-    MergeCounters, MergePosition, MergePositionError, MergeSettings, MergedEvent, MultiReader,
-    StreamError, StreamErrorKind,
+    MergePosition, MergePositionError, MergedEvent, MultiReader, StreamError, StreamErrorKind,
 };
+pub use position::{PositionError, ReaderPosition};
+#[cfg(any(feature = "http", feature = "store"))]
+pub use reader::{
+    BuildError, FaultKind, MultiStreamReader, MultiStreamReaderBuilder, ReadError, ReaderStats,
+    RecordBatch, StreamFault, StreamLag, StreamRecord, StreamStats,
+};
+#[cfg(feature = "http")]
+pub use source::HttpSource;
+#[cfg(any(feature = "http", feature = "store"))]
+pub use source::Source;
+#[cfg(any(feature = "http", feature = "store"))]
+pub use start::ReadFrom;
+pub use stream_position::StreamPosition;
+#[cfg(feature = "store")]
+pub use stream_position::StreamPositionError;
 
-use core::time::Duration;
-use std::collections::VecDeque;
-use std::sync::Arc;
+#[cfg(feature = "http")]
+pub use distributedlog_tokio::{ClientCertificate, Tls};
 
-use distributedlog::Dlsn;
-
-use distributedlog_store::{LogStore, ReadLimit, StoreError, StoredEntry, StreamName};
-
-/// Maximum payload bytes of one read of the store, unless a reader is given another number: 1 MiB.
-/// Bounds the memory of a reader.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// Maximum wait of one read at the end of a stream: 30 s. The next append ends the wait, so the
-/// value does not delay records; it bounds how long the store keeps a read.
-const WAIT: Duration = Duration::from_secs(30);
-
-/// A reader that delivers the records of one stream in order.
-///
-/// Invariant: every position before [`position`](Self::position) was delivered or is before the
-/// start, and no position at or after it was delivered.
-///
-/// ```
-/// # use std::sync::Arc;
-/// # use distributedlog_reader::{LogReader, ReadEvent};
-/// # use distributedlog_store::{LogStore, StoreError, StreamName};
-/// async fn print_all(store: Arc<dyn LogStore>, stream: StreamName) -> Result<(), StoreError> {
-///     let mut reader = LogReader::new(store, stream, distributedlog::Dlsn::INITIAL);
-///     while let Some(event) = reader.next_available().await? {
-///         match event {
-///             ReadEvent::Record(record) => println!("{}: {:?}", record.dlsn, record.payload),
-///             ReadEvent::Malformed(set) => eprintln!("{set}"),
-///         }
-///     }
-///     Ok(())
-/// }
-/// ```
-pub struct LogReader {
-    store: Arc<dyn LogStore>,
-    stream: StreamName,
-    /// Maximum payload bytes of one read of the store.
-    batch_bytes: usize,
-    /// Start of the next read of the store. Every record before it is in `entries`, in `ready`, or
-    /// was delivered.
-    fetch: Dlsn,
-    /// Start of the last read, or of the stream at that time if that is later: an entry may contain
-    /// records before it, which are not delivered.
-    start: Dlsn,
-    /// Time of creation of the stream that is read, or `None` until the first read. Another stream
-    /// of the same name has other records at the same positions.
-    created_unix_ms: Option<u64>,
-    /// Entries that were read and not expanded yet. They are expanded one at a time, because a
-    /// compressed entry may grow by a large factor.
-    entries: VecDeque<StoredEntry>,
-    /// Records of the last expanded entry that were not delivered yet.
-    ready: VecDeque<ReadEvent>,
-}
-
-impl LogReader {
-    /// Creates a reader of `stream` that starts with the first record at or after `from`. Reads
-    /// nothing yet.
-    #[must_use]
-    pub const fn new(store: Arc<dyn LogStore>, stream: StreamName, from: Dlsn) -> Self {
-        Self {
-            store,
-            stream,
-            batch_bytes: BATCH_BYTES,
-            fetch: from,
-            start: from,
-            created_unix_ms: None,
-            entries: VecDeque::new(),
-            ready: VecDeque::new(),
-        }
-    }
-
-    /// Returns the stream's name.
-    #[must_use]
-    pub const fn stream(&self) -> &StreamName {
-        &self.stream
-    }
-
-    /// Creates a reader of the same stream from its beginning.
-    pub(crate) fn restarted(&self) -> Self {
-        Self::new(Arc::clone(&self.store), self.stream.clone(), Dlsn::INITIAL)
-    }
-
-    /// Restricts the reader to the stream that was created at this time, in milliseconds since
-    /// 1970. A stream of this name that was created at another time is
-    /// [not found](StoreError::StreamNotFound): it has other records at the same positions.
-    #[must_use]
-    pub const fn of_stream_created(mut self, unix_ms: u64) -> Self {
-        self.created_unix_ms = Some(unix_ms);
-        self
-    }
-
-    /// Asks the store for the time of creation of the stream that has the name now.
-    pub(crate) async fn created_unix_ms(&self) -> Result<u64, StoreError> {
-        Ok(self.store.describe(&self.stream).await?.created_unix_ms)
-    }
-
-    /// Returns the position at or after which the next record is. A reader that starts there
-    /// delivers what this one has not delivered.
-    #[must_use]
-    pub fn position(&self) -> Dlsn {
-        match (self.ready.front(), self.entries.front()) {
-            (Some(event), _) => event.dlsn(),
-            (None, Some(entry)) => entry.dlsn.max(self.start),
-            (None, None) => self.fetch,
-        }
-    }
-
-    #[cfg(seeded_bugs)]
-    pub(crate) const fn read_up_to(&self) -> Dlsn {
-        self.fetch
-    }
-
-    /// Returns the next record; waits for it at the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store; [`StoreError::StreamNotFound`] also if the stream was deleted and
-    /// another one was created with its name. The position does not change: the next call tries
-    /// again.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing: the next call delivers what this one would have.
-    pub async fn next(&mut self) -> Result<ReadEvent, StoreError> {
-        loop {
-            if let Some(event) = self.next_buffered() {
-                return Ok(event);
-            }
-            self.fetch(WAIT).await?;
-        }
-    }
-
-    /// Returns the next record, or `None` at the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store; [`StoreError::StreamNotFound`] also if the stream was deleted and
-    /// another one was created with its name. The position does not change: the next call tries
-    /// again.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing: the next call delivers what this one would have.
-    pub async fn next_available(&mut self) -> Result<Option<ReadEvent>, StoreError> {
-        loop {
-            if let Some(event) = self.next_buffered() {
-                return Ok(Some(event));
-            }
-            if !self.fetch(Duration::ZERO).await? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Returns the next record that was already read from the store, or `None` if the next record,
-    /// if there is one, needs another read.
-    pub fn next_buffered(&mut self) -> Option<ReadEvent> {
-        while self.ready.is_empty() {
-            expand::entry(&self.entries.pop_front()?, self.start, &mut self.ready);
-        }
-        self.ready.pop_front()
-    }
-
-    /// Sets the maximum payload bytes of the next reads of the store; an entry that is larger is
-    /// read in any case. Default: 1 MiB.
-    pub const fn set_batch_bytes(&mut self, bytes: usize) {
-        self.batch_bytes = bytes;
-    }
-
-    /// Returns the payload bytes that are read and not delivered. Those of a record set are counted
-    /// as they are stored, compressed or not, until its first record is delivered.
-    #[must_use]
-    pub fn buffered_bytes(&self) -> usize {
-        let stored = self.entries.iter().flat_map(|entry| &entry.records);
-        let stored: usize = stored.map(|record| record.payload.len()).sum();
-        let ready = self.ready.iter().map(|event| match event {
-            ReadEvent::Record(record) => record.payload.len(),
-            ReadEvent::Malformed(_) => 0,
-        });
-        stored + ready.sum::<usize>()
-    }
-
-    /// Drops what is read and not delivered; it is read again.
-    pub fn drop_buffered(&mut self) {
-        self.fetch = self.position();
-        self.entries = VecDeque::new();
-        self.ready = VecDeque::new();
-    }
-
-    /// Reads the next batch from the store if nothing is buffered, and waits for `wait` if there is
-    /// none. Returns true if something is buffered; all of it may be before the start.
-    ///
-    /// # Errors
-    ///
-    /// As [`next`](Self::next).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn fill(&mut self, wait: Duration) -> Result<bool, StoreError> {
-        if !self.ready.is_empty() || !self.entries.is_empty() {
-            return Ok(true);
-        }
-        self.fetch(wait).await
-    }
-
-    /// Reads the next batch. Returns true if it has entries; all their records may be before the
-    /// start.
-    async fn fetch(&mut self, wait: Duration) -> Result<bool, StoreError> {
-        debug_assert!(
-            self.ready.is_empty() && self.entries.is_empty(),
-            "a batch is delivered before the next one is read"
-        );
-        let limit = ReadLimit {
-            max_bytes: self.batch_bytes,
-            wait,
-            created_unix_ms: self.created_unix_ms,
-        };
-        // The only await: a future that is dropped here has changed nothing.
-        let batch = self.store.read(&self.stream, self.fetch, limit).await?;
-        let has_entries = !batch.entries.is_empty();
-        if batch.next < self.fetch || (has_entries && batch.next == self.fetch) {
-            let detail = format!(
-                "the store answered a read from {} with the next position {}, which makes no \
-                 progress",
-                self.fetch, batch.next
-            );
-            return Err(StoreError::Corrupt {
-                path: self.stream.to_string(),
-                detail,
-            });
-        }
-        self.created_unix_ms = Some(batch.created_unix_ms);
-        self.start = batch.start.max(self.fetch);
-        self.fetch = batch.next;
-        self.entries = batch.entries.into();
-        Ok(has_entries)
-    }
-}
-
-impl core::fmt::Debug for LogReader {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("LogReader")
-            .field("stream", &self.stream)
-            .field("position", &self.position())
-            .finish_non_exhaustive()
-    }
-}
-
-/// The example of the README compiles.
-#[cfg(doctest)]
+/// The examples of the README compile.
+#[cfg(all(doctest, feature = "http", feature = "store"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-#[cfg(test)]
-mod tests;

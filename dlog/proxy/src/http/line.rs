@@ -6,9 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::accept::Accept;
-use super::position::{EventId, ShortDlsn, StreamPosition};
+use super::position::{EventId, ShortDlsn, previous_slot};
 use super::problem::Problem;
-use distributedlog_reader::{MalformedSet, ReadEvent, Record};
+use distributedlog_reader::{MalformedSet, ReadEvent, Record, StreamPosition};
 
 /// Framing of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl EventEncoder {
     /// Encodes a heartbeat: the next record will be at or after `next`. Its id lets a browser that
     /// has got no record resume there.
     pub(super) fn heartbeat(self, next: StreamPosition, out: &mut Vec<u8>) {
-        let id = EventId::resume(next.previous_slot());
+        let id = EventId::resume(previous_slot(next));
         self.put("heartbeat", id, &EventLine::Heartbeat { next }, out);
     }
 
@@ -194,7 +194,7 @@ impl EventEncoder {
         out: &mut Vec<u8>,
     ) {
         let id = EventId {
-            after: next.previous_slot(),
+            after: previous_slot(next),
             finished: matches!(reason, EndReason::CaughtUp | EndReason::Limit),
         };
         let line = EventLine::End {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use crate::machine::{MAX_QUOTE_CHARS, shorten};
+use distributedlog_reader::{StreamPosition, StreamPositionError};
 use distributedlog_store::StreamInfo;
 use distributedlog_store::dlsn_text::parse_dlsn;
 use distributedlog_store::utc;
@@ -53,84 +54,39 @@ impl Serialize for ShortDlsn {
     }
 }
 
+/// Returns the position that follows in the same stream.
+pub(super) const fn next_slot(position: StreamPosition) -> StreamPosition {
+    StreamPosition {
+        dlsn: position.dlsn.slot(1),
+        ..position
+    }
+}
+
+/// Returns the position after which this one is the next.
+pub(super) const fn previous_slot(position: StreamPosition) -> StreamPosition {
+    let mut previous = position;
+    previous.dlsn.slot_id = previous.dlsn.slot_id.saturating_sub(1);
+    previous
+}
+
+/// Checks that the position belongs to the stream and is not beyond its end.
+///
+/// # Errors
+///
+/// `STREAM_RECREATED` and `POSITION_BEYOND_END`: at such a position a reader would skip records, or
+/// wait for ever, in silence.
+pub(super) fn check(position: StreamPosition, stream: &StreamInfo) -> Result<(), Problem> {
+    position.check(stream).map_err(|error| {
+        let (status, name) = match error {
+            StreamPositionError::Recreated { .. } => (Http::GONE, "STREAM_RECREATED"),
+            StreamPositionError::BeyondEnd { .. } => (Http::CONFLICT, "POSITION_BEYOND_END"),
+        };
+        Problem::new(status, name, format!("{error}: read it with from=start"))
+    })
+}
+
 /// Suffix of the event id of a read that is complete: there is nothing to resume.
 const FINISHED: &str = ";end";
-
-/// A position that is meant for one life of a stream, as `1,0,5@1795460313000`: the DLSN, and the
-/// time at which the stream was created, in milliseconds since 1970. A stream that is deleted and
-/// created again has other records at the same DLSNs, and another time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StreamPosition {
-    pub(super) dlsn: Dlsn,
-    /// `None` if the client gave a DLSN alone, which is valid in any stream.
-    pub(super) created_unix_ms: Option<u64>,
-}
-
-impl StreamPosition {
-    /// Returns the position that follows in the same stream.
-    pub(super) const fn next_slot(self) -> Self {
-        Self {
-            dlsn: self.dlsn.slot(1),
-            ..self
-        }
-    }
-
-    /// Returns the position after which `self` is the next one.
-    pub(super) const fn previous_slot(self) -> Self {
-        let mut previous = self;
-        previous.dlsn.slot_id = previous.dlsn.slot_id.saturating_sub(1);
-        previous
-    }
-
-    /// Checks that the position belongs to the stream and is not beyond its end.
-    ///
-    /// # Errors
-    ///
-    /// `STREAM_RECREATED` and `POSITION_BEYOND_END`: at such a position a reader would skip
-    /// records, or wait for ever, in silence.
-    pub(super) fn check(self, stream: &StreamInfo) -> Result<(), Problem> {
-        let StreamInfo {
-            name,
-            created_unix_ms: created,
-            ..
-        } = stream;
-        if let Some(known) = self.created_unix_ms.filter(|known| known != created) {
-            let detail = format!(
-                "the position {self} belongs to a stream that was created at {known} ms since 1970 \
-                 and has been deleted; the stream {name} of today was created at {created} ms: \
-                 read it with from=start"
-            );
-            return Err(Problem::new(Http::GONE, "STREAM_RECREATED", detail));
-        }
-        let end = end(stream);
-        if self.dlsn > end {
-            let detail = format!(
-                "the position {self} is beyond the end of stream {name}, which is {}: it belongs \
-                 to another stream, or to one of this name that was deleted; read with from=start",
-                ShortDlsn(end)
-            );
-            return Err(Problem::new(Http::CONFLICT, "POSITION_BEYOND_END", detail));
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for StreamPosition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            dlsn,
-            created_unix_ms,
-        } = self;
-        ShortDlsn(*dlsn).fmt(f)?;
-        created_unix_ms.map_or(Ok(()), |created| write!(f, "@{created}"))
-    }
-}
-
-impl Serialize for StreamPosition {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 /// Id of an event: the position to resume after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,14 +155,4 @@ pub(super) fn parse(place: &str, text: &str) -> Result<StreamPosition, Problem> 
             .map_err(|error| Problem::bad_request(format!("{place}: {error}")))?,
         created_unix_ms: created_unix_ms.transpose()?,
     })
-}
-
-/// Returns the position behind every entry of the stream, also those without records.
-fn end(stream: &StreamInfo) -> Dlsn {
-    let entries = stream.segments.last().map(|last| {
-        let entries = i64::try_from(last.entries).unwrap_or(i64::MAX);
-        Dlsn::new(last.log_segment_sequence_no, entries, 0)
-    });
-    let truncated = stream.truncated_before;
-    entries.max(truncated).unwrap_or(Dlsn::INITIAL)
 }

@@ -205,7 +205,7 @@ pub(super) async fn truncate(
                 // The machine truncates any stream of this name, and one that was created since
                 // has other records at this position.
                 let found = find(&state, &stream).await.map_err(Problem::not_written)?;
-                position.check(&found)?;
+                position::check(position, &found)?;
             }
             position.dlsn
         }

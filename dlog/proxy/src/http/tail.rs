@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::client::{ClientEnd, ClientWatch};
 use super::guard::PeerAddress;
 use super::line::{EndReason, EventEncoder, Framing, PayloadFormat};
-use super::position::{self, StreamPosition};
+use super::position::{self, next_slot};
 use super::problem::Problem;
 use super::query::{FromQuery, Parameters, QueryPairs};
 use super::read_ahead::ReadAhead;
@@ -22,7 +22,7 @@ use super::route::StreamPath;
 use super::streams::parse_name;
 use super::{HttpState, ServerPhase};
 use crate::stats::RaisedGauge;
-use distributedlog_reader::{LogReader, ReadEvent};
+use distributedlog_reader::{LogReader, ReadEvent, StreamPosition};
 use distributedlog_store::budget::Reservation;
 use distributedlog_store::{StoreError, StreamInfo, StreamName};
 
@@ -110,7 +110,7 @@ impl StartPosition {
                 .to_str()
                 .map_err(|_| Problem::bad_request("last-event-id: not a text"))?;
             let id = position::parse_event_id("last-event-id", text)?;
-            return Ok((!id.finished).then(|| Self::At(id.after.next_slot())));
+            return Ok((!id.finished).then(|| Self::At(next_slot(id.after))));
         }
         Ok(Some(
             match (query.from.as_deref(), query.after.as_deref()) {
@@ -123,7 +123,7 @@ impl StartPosition {
                         Self::At(position::parse(place, from)?)
                     }
                 },
-                (None, Some(after)) => Self::At(position::parse("after", after)?.next_slot()),
+                (None, Some(after)) => Self::At(next_slot(position::parse("after", after)?)),
                 (Some(_), Some(_)) => {
                     let detail = "from and after: only one of them may be given";
                     return Err(Problem::bad_request(detail));
@@ -220,7 +220,7 @@ async fn first_position(
         StartPosition::First => info.first.unwrap_or(Dlsn::INITIAL),
         StartPosition::End => info.last.map_or(Dlsn::INITIAL, |last| last.slot(1)),
         StartPosition::At(position) => {
-            position.check(info)?;
+            position::check(position, info)?;
             position.dlsn
         }
         StartPosition::Time(unix_ms) => state

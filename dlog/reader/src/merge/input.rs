@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use distributedlog::Dlsn;
 
-use super::StreamErrorKind;
+use super::merger::MergeInput;
+use super::multi_reader::StreamErrorKind;
 use crate::{LogReader, ReadEvent};
 use distributedlog_store::{StoreError, StreamName};
 
@@ -81,13 +82,16 @@ impl Input {
     pub(super) const fn is_deleted(&self) -> bool {
         matches!(self.state, InputState::Deleted)
     }
+}
 
-    pub(super) const fn is_ended(&self) -> bool {
+impl MergeInput for Input {
+    type Error = StreamErrorKind;
+
+    fn is_ended(&self) -> bool {
         matches!(self.state, InputState::Deleted | InputState::Closed)
     }
 
-    /// Returns the next event that was already read.
-    pub(super) fn buffered(&mut self) -> Option<ReadEvent> {
+    fn buffered(&mut self) -> Option<ReadEvent> {
         let InputState::Idle(reader) = &mut self.state else {
             return None;
         };
@@ -100,11 +104,7 @@ impl Input {
         Some(event)
     }
 
-    /// Returns the next event, or the error of the read. Always pending after the input has ended.
-    pub(super) fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<ReadEvent, StreamErrorKind>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, StreamErrorKind>> {
         if let Some(event) = self.buffered() {
             return Poll::Ready(Ok(event));
         }

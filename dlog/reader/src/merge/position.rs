@@ -2,7 +2,7 @@ use core::fmt;
 use std::collections::HashSet;
 
 use distributedlog::Dlsn;
-use distributedlog::merge::{MissingRecords, SavedWriter};
+use distributedlog::merge::{MissingRecords, SavedDedup, SavedWriter};
 use serde::{Deserialize, Serialize};
 
 use distributedlog_store::StreamName;
@@ -104,6 +104,14 @@ impl MergePosition {
             });
         }
         self
+    }
+
+    /// Returns the sets that were delivered.
+    pub(crate) fn seen(&self) -> SavedDedup {
+        SavedDedup {
+            writers: self.0.writers.clone(),
+            parts: self.0.parts.clone(),
+        }
     }
 
     pub(super) fn writers(&self) -> &[SavedWriter] {

@@ -1,13 +1,16 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use distributedlog::Dlsn;
 use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
 use distributedlog_testkit::Random;
 
+use super::merger::MAX_BURST;
 use super::*;
-use crate::Record;
-use distributedlog_store::EntryRecord;
+use crate::{ReadEvent, Record};
+use distributedlog_store::{EntryRecord, LogStore, StoreError, StreamName};
 use distributedlog_testkit::store::{MemoryStore, plain};
 
 fn name(stream: usize) -> StreamName {

@@ -1,0 +1,183 @@
+use core::task::{Context, Poll};
+
+use distributedlog::merge::{Deduplicator, Delivery};
+
+use crate::event::ReadEvent;
+
+/// Maximum number of sets delivered from buffers before the streams that wait for their source are
+/// polled again: a stream with full buffers does not starve the others.
+pub(super) const MAX_BURST: u32 = 32;
+
+/// Maximum number of duplicates dropped in one poll, so that other tasks of the runtime can run.
+const MAX_DROPS_PER_POLL: u32 = 1024;
+
+/// Counters of a merged reader since it was created. All count records, except
+/// `writers_forgotten`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MergeCounters {
+    /// Records that were delivered.
+    pub delivered: u64,
+    /// Records that were not delivered because a duplicate was.
+    pub duplicates_dropped: u64,
+    /// Records that were delivered although the window of their writer no longer covers them:
+    /// duplicates may be among them. Also counted in `delivered`.
+    pub beyond_window: u64,
+    /// Writers whose windows were dropped to make room for other writers.
+    pub writers_forgotten: u64,
+}
+
+/// One stream of a merged reader.
+pub(crate) trait MergeInput {
+    /// Error of a read.
+    type Error;
+
+    /// Returns the next event that was already read.
+    fn buffered(&mut self) -> Option<ReadEvent>;
+
+    /// Returns the next event, or the error of the read. Always pending after the input has ended.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, Self::Error>>;
+
+    /// Returns true if no further event will come.
+    fn is_ended(&self) -> bool;
+}
+
+/// The turns of several streams, and the memory of the sets that were delivered.
+///
+/// Invariant: a record is dropped only if it was delivered.
+pub(crate) struct Merger<I> {
+    pub(crate) inputs: Vec<I>,
+    /// Index of the input that is polled first.
+    turn: usize,
+    /// True between two records of one set of that input: a set is delivered without others
+    /// between its records.
+    within_set: bool,
+    /// Number of sets since the streams that wait for their source were polled.
+    burst: u32,
+    /// `None`: duplicates are delivered too.
+    deduplicator: Option<Deduplicator>,
+    counters: MergeCounters,
+}
+
+impl<I: MergeInput> Merger<I> {
+    pub(crate) fn new(inputs: Vec<I>, deduplicator: Option<Deduplicator>) -> Self {
+        Self {
+            inputs,
+            turn: 0,
+            within_set: false,
+            burst: 0,
+            deduplicator,
+            counters: MergeCounters::default(),
+        }
+    }
+
+    pub(crate) const fn deduplicator(&self) -> Option<&Deduplicator> {
+        self.deduplicator.as_ref()
+    }
+
+    pub(crate) fn counters(&self) -> MergeCounters {
+        MergeCounters {
+            writers_forgotten: self.deduplicator().map_or(0, Deduplicator::forgotten),
+            ..self.counters
+        }
+    }
+
+    /// Returns the index of an input and its next event that is no duplicate, or its error. `None`
+    /// once all inputs have ended.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a poll of the next item of a stream"
+    )]
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<(usize, Result<ReadEvent, I::Error>)>> {
+        for _ in 0..MAX_DROPS_PER_POLL {
+            let Some((index, result)) = self.next_event(context) else {
+                return if self.inputs.iter().all(MergeInput::is_ended) {
+                    Poll::Ready(None)
+                } else {
+                    Poll::Pending
+                };
+            };
+            if result.as_ref().map_or(true, |event| self.accept(event)) {
+                return Poll::Ready(Some((index, result)));
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Returns the next event and the index of its input. A set is delivered without others between
+    /// its records unless its input must wait within it, and inputs take turns. Inputs that wait
+    /// for their source are polled when no input has a buffered event, and after every
+    /// [`MAX_BURST`] sets.
+    fn next_event(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Option<(usize, Result<ReadEvent, I::Error>)> {
+        let (first, count) = (self.turn, self.inputs.len());
+        // The rest of a set may not have arrived over its connection yet: then others go on.
+        if self.within_set
+            && let Poll::Ready(result) = self.inputs[first].poll(context)
+        {
+            return Some(self.advance_turn(first, result));
+        }
+        let order = (first..count).chain(0..first);
+        if self.burst < MAX_BURST {
+            for index in order.clone() {
+                if let Some(event) = self.inputs[index].buffered() {
+                    self.burst += 1;
+                    return Some(self.advance_turn(index, Ok(event)));
+                }
+            }
+        }
+        self.burst = 0;
+        for index in order {
+            if let Poll::Ready(result) = self.inputs[index].poll(context) {
+                return Some(self.advance_turn(index, result));
+            }
+        }
+        None
+    }
+
+    /// Decides which input is polled first next time. Returns its arguments.
+    fn advance_turn(
+        &mut self,
+        index: usize,
+        result: Result<ReadEvent, I::Error>,
+    ) -> (usize, Result<ReadEvent, I::Error>) {
+        self.within_set = match &result {
+            Ok(ReadEvent::Record(record)) => record.set_slot + 1 < record.set_slots,
+            Ok(ReadEvent::Malformed(_)) | Err(_) => false,
+        };
+        self.turn = if self.within_set {
+            index
+        } else {
+            (index + 1) % self.inputs.len()
+        };
+        (index, result)
+    }
+
+    /// Returns true if the event is to be delivered. Counts it, and marks its record as delivered.
+    fn accept(&mut self, event: &ReadEvent) -> bool {
+        let ReadEvent::Record(record) = event else {
+            return true;
+        };
+        let delivery = match (record.set, &mut self.deduplicator) {
+            (Some(set), Some(seen)) => seen.check(set, record.set_slot, record.set_slots),
+            (None, _) | (_, None) => Delivery::First,
+        };
+        match delivery {
+            Delivery::First => self.counters.delivered += 1,
+            Delivery::Unknown => {
+                self.counters.delivered += 1;
+                self.counters.beyond_window += 1;
+            }
+            Delivery::Duplicate => {
+                self.counters.duplicates_dropped += 1;
+                return false;
+            }
+        }
+        true
+    }
+}

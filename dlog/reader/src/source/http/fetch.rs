@@ -1,0 +1,383 @@
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use distributedlog::wire::record_set::{SetIdentity, WriterId};
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use serde::Deserialize;
+
+use super::exchange::Exchange;
+use super::lines::LineBuffer;
+use super::problem;
+use super::settings::{Servers, escape};
+use crate::event::{MalformedSet, ReadEvent, Record};
+use crate::position::{Mark, Place};
+use crate::reader::ReadError;
+use crate::source::{Failure, FetchSettings, Item};
+use crate::stream_position::StreamPosition;
+
+/// Largest body of an error response that is read, in bytes.
+const MAX_PROBLEM_BYTES: usize = 64 << 10;
+
+/// Longest interval of heartbeats that a client can ask for, in milliseconds.
+const MAX_HEARTBEAT_MS: u128 = 60_000;
+
+/// Reads of one stream over HTTP.
+pub(crate) struct HttpFetcher {
+    servers: Arc<Servers>,
+    stream: String,
+    settings: FetchSettings,
+    /// Index of the proxy that is asked.
+    server: usize,
+    /// The response that is read. `None` if there is none.
+    response: Option<(Exchange, Incoming)>,
+    lines: LineBuffer,
+    /// True once the response had a line: the first is a heartbeat that is sent at once.
+    begun: bool,
+    connections: u64,
+}
+
+/// A line of the response. The texts that are borrowed are those in which nothing is escaped.
+#[derive(Deserialize)]
+struct Line<'a> {
+    event: &'a str,
+    dlsn: Option<&'a str>,
+    after: Option<&'a str>,
+    next: Option<&'a str>,
+    #[serde(default)]
+    written_ms: u64,
+    #[serde(default)]
+    slot: u32,
+    #[serde(default)]
+    slots: u32,
+    writer: Option<&'a str>,
+    sequence: Option<u64>,
+    payload: Option<&'a str>,
+    reason: Option<&'a str>,
+    detail: Option<String>,
+}
+
+impl HttpFetcher {
+    /// Streams begin with different proxies, so that several share the work.
+    pub(crate) fn new(
+        servers: Arc<Servers>,
+        stream: &str,
+        index: usize,
+        settings: FetchSettings,
+    ) -> Self {
+        Self {
+            server: index % servers.urls.len(),
+            servers,
+            stream: stream.to_owned(),
+            settings,
+            response: None,
+            lines: LineBuffer::default(),
+            begun: false,
+            connections: 0,
+        }
+    }
+
+    pub(crate) const fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Item> {
+        loop {
+            let item = match self.lines.pop() {
+                Ok(None) => return None,
+                Ok(Some(line)) if line.is_empty() => continue,
+                Ok(Some(line)) => self.item(&line),
+                Err(_) => Err("a line is longer than any of a write proxy".to_owned()),
+            };
+            match item {
+                Ok(None) => {}
+                Ok(Some(item)) => {
+                    if matches!(item, Item::Failed(_)) {
+                        self.leave();
+                    }
+                    return Some(item);
+                }
+                Err(detail) => {
+                    let server = &self.servers.urls[self.server];
+                    let detail = format!("{server}: {detail}");
+                    self.leave();
+                    return Some(Item::Failed(Failure::transient(detail)));
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn fill(&mut self, position: &Mark) -> Result<(), Failure> {
+        let filled = self.read(position).await;
+        if filled.is_err() {
+            self.leave();
+        }
+        filled
+    }
+
+    /// Leaves the response, and asks the next proxy.
+    fn leave(&mut self) {
+        self.response = None;
+        self.lines.clear();
+        self.server = (self.server + 1) % self.servers.urls.len();
+    }
+
+    async fn read(&mut self, position: &Mark) -> Result<(), Failure> {
+        if self.response.is_none() {
+            self.response = Some(self.open(position).await?);
+            self.begun = false;
+        }
+        let (exchange, body) = self.response.as_mut().expect("it was opened just now");
+        let server = &self.servers.urls[self.server];
+        match exchange.piece(&self.servers, server, body).await {
+            Ok(Some(piece)) => {
+                self.lines.push(&piece);
+                Ok(())
+            }
+            Ok(None) => Err(Failure::transient(format!(
+                "{server} ended the response within a read"
+            ))),
+            Err(detail) => Err(Failure::transient(detail)),
+        }
+    }
+
+    async fn open(&mut self, position: &Mark) -> Result<(Exchange, Incoming), Failure> {
+        let server = &self.servers.urls[self.server];
+        let mut exchange = Exchange::connect(&self.servers, server, self.settings.buffer_bytes)
+            .await
+            .map_err(Failure::transient)?;
+        self.connections += 1;
+        let path = server.path(&self.stream, &self.query(position));
+        let response = exchange
+            .get(&self.servers, server, &path, "application/x-ndjson")
+            .await
+            .map_err(Failure::transient)?;
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::OK {
+            return Ok((exchange, body));
+        }
+        let body = exchange
+            .whole(&self.servers, server, body, MAX_PROBLEM_BYTES)
+            .await
+            .unwrap_or_default();
+        let (status, headers) = (head.status, &head.headers);
+        Err(problem::failure(
+            server,
+            &self.stream,
+            status,
+            headers,
+            &body,
+        ))
+    }
+
+    fn query(&self, position: &Mark) -> String {
+        let (name, place) = match position {
+            Mark::After(place) => ("after", place),
+            Mark::From(place) => ("from", place),
+        };
+        // Two in the time after which a silent proxy counts as lost.
+        let heartbeat = (self.servers.silence.as_millis() / 2).min(MAX_HEARTBEAT_MS);
+        let follow = self.settings.follow;
+        let place = escape(&place.to_string());
+        format!("/records?heartbeat_ms={heartbeat}&follow={follow}&{name}={place}")
+    }
+
+    /// Reads a line. `None` for one that a later version of the proxy may send.
+    fn item(&mut self, line: &[u8]) -> Result<Option<Item>, String> {
+        let line: Line<'_> = serde_json::from_slice(line)
+            .map_err(|error| format!("a line is none of a write proxy: {error}"))?;
+        let first = !core::mem::replace(&mut self.begun, true);
+        let place = |text: Option<&str>, name| {
+            text.map(Place::parse)
+                .ok_or_else(|| format!("a line has no {name}"))
+        };
+        Ok(Some(match line.event {
+            "record" => {
+                let after = Mark::After(place(line.after, "after")?);
+                Item::Event(ReadEvent::Record(record(&line)?), after)
+            }
+            "malformed" => {
+                let after = Mark::After(place(line.after, "after")?);
+                let set = MalformedSet {
+                    dlsn: dlsn(&line)?,
+                    slots: line.slots,
+                    stored_bytes: 0,
+                    reason: line.detail.unwrap_or_default(),
+                };
+                Item::Event(ReadEvent::Malformed(set), after)
+            }
+            "heartbeat" => Item::Reached {
+                next: Mark::From(place(line.next, "next")?),
+                at_end: !first,
+            },
+            "end" => self.end(line)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Returns what the end of a response means.
+    fn end(&self, line: Line<'_>) -> Result<Item, String> {
+        let server = &self.servers.urls[self.server];
+        let stream = self.stream.clone();
+        let reason = line.reason.unwrap_or_default();
+        let detail = line.detail.unwrap_or_else(|| reason.to_owned());
+        Ok(match reason {
+            "caught_up" => {
+                let next = line.next.ok_or("a line has no next")?;
+                Item::CaughtUp(Mark::From(Place::parse(next)))
+            }
+            "deleted" => Item::Failed(Failure::Deleted),
+            "recreated" => Item::Failed(Failure::Fatal(ReadError::Recreated { stream, detail })),
+            _ => Item::Failed(Failure::Transient {
+                detail: format!("{server} ended the read: {detail}"),
+                retry_after: None,
+                at_once: reason == "draining" && self.servers.urls.len() > 1,
+                answered: true,
+            }),
+        })
+    }
+}
+
+fn record(line: &Line<'_>) -> Result<Record, String> {
+    let payload = line.payload.ok_or("a record has no payload")?;
+    let payload = STANDARD
+        .decode(payload)
+        .map_err(|error| format!("a record is not base64: {error}"))?;
+    let set = match (line.writer, line.sequence) {
+        (Some(writer), Some(sequence)) => Some(SetIdentity {
+            writer: writer_id(writer).ok_or_else(|| format!("{writer} is no id of a writer"))?,
+            sequence,
+        }),
+        (_, None) | (None, _) => None,
+    };
+    if line.slot >= line.slots {
+        return Err(format!(
+            "a record is number {} of {}",
+            line.slot, line.slots
+        ));
+    }
+    Ok(Record {
+        dlsn: dlsn(line)?,
+        payload: Bytes::from(payload),
+        written_unix_ms: line.written_ms,
+        set,
+        set_slot: line.slot,
+        set_slots: line.slots,
+    })
+}
+
+fn dlsn(line: &Line<'_>) -> Result<distributedlog::Dlsn, String> {
+    let text = line.dlsn.ok_or("a line has no dlsn")?;
+    let position: StreamPosition = text.parse().map_err(|_| format!("{text} is no dlsn"))?;
+    Ok(position.dlsn)
+}
+
+/// Parses 32 hex digits.
+fn writer_id(text: &str) -> Option<WriterId> {
+    let is_hex = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex)?;
+    Some(WriterId(number.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: &str = concat!(
+        r#"{"event":"heartbeat","next":"1,0,0@1795460313000"}"#,
+        "\n",
+        r#"{"event":"record","dlsn":"1,0,0","after":"1,0,0@1795460313000","#,
+        r#""written_ms":1795460313000,"slot":0,"slots":2,"#,
+        r#""writer":"8f14e45f0000000000000000000000ff","sequence":17,"payload":"YW4gb3JkZXI="}"#,
+        "\n",
+        r#"{"event":"later","of":"a later version"}"#,
+        "\n",
+        r#"{"event":"malformed","dlsn":"1,1,0","after":"1,1,2@1795460313000","slots":3,"#,
+        r#""detail":"it is \"damaged\""}"#,
+        "\n",
+        r#"{"event":"end","reason":"caught_up","next":"1,2,0@1795460313000"}"#,
+        "\n",
+    );
+
+    /// The items of a response, up to its end or a failure.
+    fn items(response: &[u8]) -> Vec<Item> {
+        let source = crate::HttpSource::new(["http://127.0.0.1:1"]);
+        let settings = FetchSettings {
+            follow: false,
+            buffer_bytes: 0,
+        };
+        let servers = Arc::new(source.prepare().expect("valid"));
+        let mut fetcher = HttpFetcher::new(servers, "s", 0, settings);
+        fetcher.lines.push(response);
+        core::iter::from_fn(|| fetcher.pop()).collect()
+    }
+
+    #[test]
+    fn lines_are_read_as_they_are_documented_and_those_of_later_versions_skipped() {
+        let items = items(LINES.as_bytes());
+        let [
+            Item::Reached { at_end: false, .. },
+            Item::Event(ReadEvent::Record(record), Mark::After(_)),
+            Item::Event(ReadEvent::Malformed(set), Mark::After(_)),
+            Item::CaughtUp(Mark::From(_)),
+        ] = &items[..]
+        else {
+            panic!("{items:?}")
+        };
+        assert_eq!(
+            (&record.payload[..], record.set_slots),
+            (&b"an order"[..], 2)
+        );
+        assert_eq!((set.slots, &*set.reason), (3, "it is \"damaged\""));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let mut random = distributedlog_testkit::Random::new(9);
+        for _ in 0..20_000 {
+            let mut bytes = LINES.as_bytes().to_vec();
+            for _ in 0..=random.index(4) {
+                let at = random.index(bytes.len());
+                match random.index(4) {
+                    0 => bytes[at] = u8::try_from(random.index(256)).expect("a byte"),
+                    1 => {
+                        bytes.remove(at);
+                    }
+                    2 => bytes.insert(at, b"0123456789,:\"{}"[random.index(15)]),
+                    _ => bytes[at] = b'9',
+                }
+            }
+            let _ = items(&bytes);
+        }
+        let last = LINES.replace("\"slot\":0", "\"slot\":4294967295");
+        let items = items(last.as_bytes());
+        assert!(matches!(items[1], Item::Failed(_)), "{items:?}");
+    }
+
+    #[test]
+    fn a_writer_is_named_by_32_hex_digits() {
+        let expected = WriterId([
+            0x8f, 0x14, 0xe4, 0x5f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff,
+        ]);
+        for text in [
+            "8f14e45f0000000000000000000000ff",
+            "8F14E45F0000000000000000000000FF",
+        ] {
+            assert_eq!(writer_id(text), Some(expected));
+        }
+        for wrong in [
+            "",
+            "8f",
+            "+f14e45f0000000000000000000000ff",
+            "8f14e45f0000000000000000000000ff0",
+        ] {
+            assert_eq!(writer_id(wrong), None, "{wrong}");
+        }
+    }
+}
