@@ -34,7 +34,10 @@ impl Local {
             store.create(&StreamName::new(stream)?).await?;
         }
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let settings = Settings::builder().listen(any_port).build()?;
+        let settings = Settings::builder()
+            .listen(any_port)
+            .http_listen(Some(any_port))
+            .build()?;
         let proxy = Proxy::start(settings, Arc::clone(&store)).await?;
         Ok(Self {
             store,
@@ -47,6 +50,17 @@ impl Local {
     #[must_use]
     pub fn name(&self) -> String {
         format!("inet!{}", self.proxy.local_addr())
+    }
+
+    /// Returns the URL of the proxy's HTTP port, for readers.
+    ///
+    /// # Panics
+    ///
+    /// Never: the port was asked for.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let address = self.proxy.http_addr().expect("the port was asked for");
+        format!("http://{address}")
     }
 
     /// Finishes what is in flight and stops.

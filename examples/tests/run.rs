@@ -31,6 +31,12 @@ fn the_merged_reader_delivers_each_record_once_across_its_restart() {
 }
 
 #[test]
+fn a_consumer_that_crashes_counts_each_order_once() {
+    let text = output(env!("CARGO_BIN_EXE_exactly_once"));
+    assert_eq!(text, "5 crashes\napples: 33\npears: 33\nplums: 33\n");
+}
+
+#[test]
 fn back_pressure_is_met_in_three_ways() {
     let text = output(env!("CARGO_BIN_EXE_back_pressure"));
     for part in [

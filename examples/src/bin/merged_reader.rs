@@ -4,10 +4,8 @@
 //! cargo run -p distributedlog-examples --bin merged_reader
 //! ```
 
-use distributedlog::Dlsn;
 use distributedlog_examples::{Error, Local};
-use distributedlog_reader::{MergePosition, MergeSettings, MultiReader, ReadEvent};
-use distributedlog_store::StreamName;
+use distributedlog_reader::{HttpSource, MultiStreamReader, ReaderPosition};
 use distributedlog_tokio::MultiStreamWriter;
 
 const STREAMS: [&str; 3] = ["clicks-1", "clicks-2", "clicks-3"];
@@ -25,41 +23,35 @@ async fn main() -> Result<(), Error> {
     }
     writer.close().await;
 
-    // From the beginning of each stream.
-    let mut starts = Vec::new();
-    for stream in STREAMS {
-        starts.push((StreamName::new(stream)?, Dlsn::INITIAL));
-    }
-    let mut reader = MultiReader::new(&local.store, starts, MergeSettings::default());
+    // From the beginning of each stream. A store is read in the same way: the builder takes an
+    // `Arc<dyn LogStore>` too.
+    let proxy = HttpSource::new([local.url()]);
+    let mut reader = MultiStreamReader::builder(proxy.clone())
+        .streams(STREAMS)
+        .build()?;
     let saved = consume(&mut reader, RECORDS / 2).await?;
     drop(reader);
 
-    // After a restart: the saved position knows what was delivered.
-    let position: MergePosition = serde_json::from_str(&saved)?;
-    let mut reader = MultiReader::resume(&local.store, &position, MergeSettings::default());
-    consume(&mut reader, RECORDS - RECORDS / 2).await?;
+    // After a restart: the saved position knows what was delivered. Without `follow` the reader
+    // ends behind the last record.
+    let mut reader = MultiStreamReader::builder(proxy)
+        .position(ReaderPosition::from_json(&saved)?)
+        .follow(false)
+        .build()?;
+    consume(&mut reader, usize::MAX).await?;
     drop(reader);
     local.stop().await
 }
 
-/// Takes `count` records and returns the position behind them, as an application would save it:
-/// together with the effects of the records.
-async fn consume(reader: &mut MultiReader, count: usize) -> Result<String, Error> {
-    let mut taken = 0;
-    while taken < count {
-        let Some(event) = reader.next().await else {
+/// Takes up to `count` records and returns the position behind them, as an application would save
+/// it: together with the effects of the records.
+async fn consume(reader: &mut MultiStreamReader, count: usize) -> Result<String, Error> {
+    for _ in 0..count {
+        let Some(merged) = reader.next().await.transpose()? else {
             break;
         };
-        // A stream that cannot be read is reported here; the others are read on.
-        let merged = event?;
-        match merged.event {
-            ReadEvent::Record(record) => {
-                let text = String::from_utf8_lossy(&record.payload);
-                println!("{} {}: {text}", merged.stream, record.dlsn);
-                taken += 1;
-            }
-            ReadEvent::Malformed(set) => eprintln!("{}: {set}", merged.stream),
-        }
+        let text = String::from_utf8_lossy(&merged.record.payload);
+        println!("{} {}: {text}", merged.stream, merged.record.dlsn);
     }
-    Ok(serde_json::to_string(&reader.position())?)
+    Ok(reader.position().to_json())
 }
