@@ -32,7 +32,7 @@ settings_table! {
     namespace: String, default ("/messaging/distributedlog" => DEFAULT_NAMESPACE.to_owned()),
         valid (other any text);
     /// Time for which the server keeps the session and leases of a lost connection, in which the
-    /// client can resume it.
+    /// client can resume it. The session timeout of a client that hangs is `idle_timeout` and this.
     session_grace: Duration, default (4 s), valid (time 0 ns to 24 h);
     /// Maximum time from accepting a connection to its first frame.
     hello_timeout: Duration, default (5 s), valid (time 1 ms to 24 h);
