@@ -1,3 +1,6 @@
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use super::error::EXIT_FAILURE;
@@ -6,11 +9,21 @@ use super::output::note;
 /// Shutdown request of a command. Cheap to clone; a request reaches every clone.
 ///
 /// The first SIGINT or SIGTERM requests a drain: stop accepting, finish what is in flight, sync,
-/// exit 0. The second one ends the process at once.
+/// exit 0. The second one ends the process at once. SIGHUP requests a drain too, unless the command
+/// [reloads](Self::reloads) files on it, or was started to ignore it, as nohup does.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     requested: watch::Receiver<bool>,
     sender: watch::Sender<bool>,
+    hangups: Arc<Hangups>,
+}
+
+/// Receipt of SIGHUP.
+#[derive(Debug, Default)]
+struct Hangups {
+    reloads: AtomicBool,
+    /// Number of signals for which a command that reloads files has to do so.
+    received: watch::Sender<u64>,
 }
 
 impl Shutdown {
@@ -18,7 +31,11 @@ impl Shutdown {
     #[must_use]
     pub(crate) fn manual() -> Self {
         let (sender, requested) = watch::channel(false);
-        Self { requested, sender }
+        Self {
+            requested,
+            sender,
+            hangups: Arc::default(),
+        }
     }
 
     /// Creates one that the process's signals trigger. Must be called on a tokio runtime with I/O.
@@ -35,19 +52,39 @@ impl Shutdown {
             };
             // Ctrl-C typed into the line editor requests shutdown without a signal.
             tokio::select! {
-                () = signals.next() => {},
+                () = on_signal.first(&mut signals) => {},
                 () = on_signal.requested() => {},
             }
             tracing::info!(
                 "shutting down: finishing what is in flight (interrupt again to end at once)"
             );
             on_signal.request();
-            signals.next().await;
+            // A terminal that closes sends SIGHUP more than once: only interrupts end the drain.
+            while signals.next().await == Asked::Hangup {}
             note("dlog: ended at once by a second interrupt; writes in flight were not finished");
             super::console::restore_terminal();
             std::process::exit(i32::from(EXIT_FAILURE));
         });
         shutdown
+    }
+
+    /// Waits for a signal that requests a drain, and passes on those that request a reload.
+    async fn first(&self, signals: &mut Signals) {
+        // Bounded: each round is a signal.
+        while signals.next().await == Asked::Hangup {
+            if self.hangups.reloads.load(Ordering::Relaxed) {
+                self.hangups.received.send_modify(|count| *count += 1);
+            } else if !signals.ignore_hangup {
+                return;
+            }
+        }
+    }
+
+    /// Returns a receiver that changes at each SIGHUP. From now on SIGHUP requests no drain.
+    #[must_use]
+    pub(crate) fn reloads(&self) -> watch::Receiver<u64> {
+        self.hangups.reloads.store(true, Ordering::Relaxed);
+        self.hangups.received.subscribe()
     }
 
     /// Requests the drain.
@@ -74,45 +111,77 @@ impl Shutdown {
     }
 }
 
-/// Signals that ask a process to end.
+/// Kind of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// SIGINT, SIGTERM, or Ctrl-C.
+    End,
+    /// SIGHUP.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no signals"))]
+    Hangup,
+}
+
+/// Signals that ask a process to end, and SIGHUP.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+    /// The process was started with SIGHUP ignored.
+    ignore_hangup: bool,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        // Before it is handled: a handler replaces the setting that the process inherited.
+        let ignore_hangup = is_hangup_ignored();
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            ignore_hangup,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {},
-            _ = self.terminate.recv() => {},
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.hangup.recv() => Asked::Hangup,
         }
     }
 }
 
+/// Returns true if this process ignores SIGHUP, as far as the system says so: Linux does.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal 1 is the lowest bit.
+    mask.is_some_and(|mask| mask & 1 != 0)
+}
+
 /// Ctrl-C, where there are no signals.
 #[cfg(not(unix))]
-struct Signals;
+struct Signals {
+    ignore_hangup: bool,
+}
 
 #[cfg(not(unix))]
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self)
+        let ignore_hangup = true;
+        Ok(Self { ignore_hangup })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         if tokio::signal::ctrl_c().await.is_err() {
             core::future::pending::<()>().await;
         }
+        Asked::End
     }
 }
 

@@ -326,7 +326,7 @@ mod tests {
         let configuration = Configuration::of(Path::new("x.conf"), file);
         let effective = configuration.and_then(|it| {
             let effective = args.effective_with(Some(it))?;
-            args.settings(&effective)?;
+            args.settings(&effective, &args.read_files()?)?;
             Ok(effective)
         });
         effective.map_err(|error| error.to_string())

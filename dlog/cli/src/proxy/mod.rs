@@ -10,6 +10,7 @@ mod config_args;
 mod effective;
 mod original_args;
 mod properties;
+mod reload;
 mod setting_args;
 
 use super::namespace::Connected;
@@ -20,8 +21,7 @@ use announce_args::AnnounceArgs;
 use bookkeeper_args::BookKeeper;
 use config_args::ConfigArgs;
 use distributedlog_proxy::{
-    AdminPeers, CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings,
-    SettingsBuilder, SettingsError,
+    AdminPeers, CorsOrigin, Proxy, ProxyError, Settings, SettingsBuilder, SettingsError,
 };
 use distributedlog_store::descriptors::CLIENT_DESCRIPTORS;
 use distributedlog_store::embedded::EmbeddedSettings;
@@ -29,6 +29,7 @@ use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use effective::{Effective, Shown};
 use original_args::OriginalArgs;
 use properties::Configuration;
+use reload::ReloadedFiles;
 use setting_args::{Faults, Limits, Streams};
 
 /// Run the write proxy.
@@ -36,6 +37,8 @@ use setting_args::{Faults, Limits, Streams};
 /// Clients write through it, by thriftmux or framed thrift on the same port. It stores records in
 /// the namespace of -u, or in the folder of --data. Prints a line `listening on ADDRESS` once it
 /// serves. Ctrl-C drains it: it accepts no new connections, syncs what is in flight, and exits.
+/// SIGHUP makes it read the files of --tls-certificates, --tls-key and --http-token-file again;
+/// without them it drains the proxy.
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("http_ports").multiple(true).args(["http_port", "stats_port"])),
@@ -184,13 +187,15 @@ impl Args {
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
         let mut effective = self.effective()?;
         if self.config.print_config {
-            self.settings(&effective)?;
+            self.settings(&effective, &self.read_files()?)?;
             effective.log();
             return effective.print(self.shown()?, self.config.format, output);
         }
         let place = self.place()?.ok_or_else(no_place)?;
         effective.reserve_descriptors(place.descriptors())?;
-        let settings = self.settings(&effective)?;
+        let files = self.read_files()?;
+        let hangups = files.hangups(shutdown);
+        let settings = self.settings(&effective, &files)?;
         let uri = place.uri();
         self.announcement.check(uri)?;
         let Connected {
@@ -214,19 +219,26 @@ impl Args {
             };
             output.announce(format_args!("HTTP on {scheme}://{http}"));
         }
-        #[cfg(feature = "zookeeper")]
-        if let Some(serverset) = &serverset {
-            let login = self.announcement.zookeeper_login.as_deref();
-            let place = announce::Place {
-                serverset,
-                login,
-                shard_id: effective.shard,
-            };
-            announce::announce_until_shutdown(&place, &proxy, output, shutdown).await?;
+        let serving = async {
+            #[cfg(feature = "zookeeper")]
+            if let Some(serverset) = &serverset {
+                let login = self.announcement.zookeeper_login.as_deref();
+                let place = announce::Place {
+                    serverset,
+                    login,
+                    shard_id: effective.shard,
+                };
+                announce::announce_until_shutdown(&place, &proxy, output, shutdown).await?;
+            }
+            #[cfg(not(feature = "zookeeper"))]
+            drop(serverset);
+            shutdown.requested().await;
+            Ok(())
+        };
+        tokio::select! {
+            served = serving => served?,
+            never = files.reload_at(hangups) => match never {},
         }
-        #[cfg(not(feature = "zookeeper"))]
-        drop(serverset);
-        shutdown.requested().await;
         // The proxy logs the result of the drain.
         proxy.drain().await;
         Ok(())
@@ -259,7 +271,7 @@ impl Args {
     }
 
     /// Builds the proxy's settings.
-    fn settings(&self, effective: &Effective) -> Result<Settings, CliError> {
+    fn settings(&self, effective: &Effective, files: &ReloadedFiles) -> Result<Settings, CliError> {
         let bind = self.bind();
         let builder: SettingsBuilder = effective
             .proxy
@@ -273,27 +285,11 @@ impl Args {
             .admin_from(self.admin_from.unwrap_or_default())
             .demo(self.demo)
             .http_origins(self.cors_origin.clone());
-        let builder = match &self.http_token_file {
-            Some(file) => builder.http_token(Some(
-                HttpToken::from_file(file).map_err(|error| CliError::failure(error.to_string()))?,
-            )),
-            None => builder,
-        };
-        let builder = match (&self.tls_certificates, &self.tls_key) {
-            (Some(certificates), Some(key)) => {
-                let identity =
-                    ServerCertificate::from_pem_files(certificates, key).map_err(|error| {
-                        let flag = if error.path == *key {
-                            "--tls-key"
-                        } else {
-                            "--tls-certificates"
-                        };
-                        CliError::failure(format!("{flag} {error}"))
-                    })?;
-                builder.tls(Some(identity))
-            }
-            (Some(_), None) | (None, Some(_)) | (None, None) => builder,
-        };
+        let token = files.token.as_ref().map(|(_, token)| token.clone());
+        let certificate = files.certificate.as_ref();
+        let builder = builder
+            .http_token(token)
+            .tls(certificate.map(|(.., certificate)| certificate.clone()));
         builder.build().map_err(|error| {
             let error = if let SettingsError::OutOfRange(error) = &error {
                 effective.refused(error)

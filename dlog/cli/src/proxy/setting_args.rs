@@ -163,7 +163,8 @@ mod tests {
         let Command::Proxy(args) = cli.command else {
             panic!("{argument}");
         };
-        args.settings(&args.effective()?).map(drop)
+        args.settings(&args.effective()?, &args.read_files()?)
+            .map(drop)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use core::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::{HeaderMap, StatusCode as Http, header};
 
@@ -11,9 +12,10 @@ const MIN_CHARS: usize = 16;
 /// Maximum length of a token, which must fit into a header.
 const MAX_CHARS: usize = 4096;
 
-/// Token that HTTP clients must send: `Authorization: Bearer TOKEN`.
+/// Token that HTTP clients must send: `Authorization: Bearer TOKEN`. Clones share it, also when it is
+/// [replaced](Self::reload_file).
 #[derive(Clone)]
-pub struct HttpToken(Box<str>);
+pub struct HttpToken(Arc<RwLock<Box<str>>>);
 
 impl HttpToken {
     /// Returns the token with this text, of 16 to 4,096 printable ASCII characters without blanks.
@@ -28,7 +30,7 @@ impl HttpToken {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("a token consists of printable ASCII characters without blanks");
         }
-        Ok(Self(text.into()))
+        Ok(Self(Arc::new(RwLock::new(text.into()))))
     }
 
     /// Reads the token from a file, which contains nothing else but an end of line.
@@ -43,6 +45,25 @@ impl HttpToken {
         };
         let text = fs::read_to_string(path).map_err(|error| refuse(&error))?;
         Self::new(text.trim_end()).map_err(|error| refuse(&error))
+    }
+
+    /// Reads another token from a file. Requests that come from now on need that one, also at a
+    /// running proxy that has a clone of this value.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_file`](Self::from_file). Nothing has changed then.
+    pub fn reload_file(&self, path: &Path) -> Result<(), HttpTokenError> {
+        let text = Self::from_file(path)?.text();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = text;
+        Ok(())
+    }
+
+    fn text(&self) -> Box<str> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Checks the token of a request. The time that this takes does not depend on how much of the
@@ -62,8 +83,9 @@ impl HttpToken {
             .split_at_checked("Bearer ".len())
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
             .map(|(_, token)| token);
+        let wanted = self.text();
         let same = token.is_some_and(|token| {
-            let wanted = self.0.as_bytes();
+            let wanted = wanted.as_bytes();
             let differing = wanted
                 .iter()
                 .zip(token)

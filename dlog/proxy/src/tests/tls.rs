@@ -1,30 +1,36 @@
 //! The protocols over TLS.
 
 use core::time::Duration;
+use std::io;
 use std::sync::Arc;
 
 use distributedlog::wire::mux;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::kit::{Raw, dispatch, settings, start, write};
-use crate::ServerCertificate;
+use crate::{RunningProxy, ServerCertificate};
 
 /// A certificate for `localhost` and a client that trusts it.
 pub(crate) fn identity() -> (ServerCertificate, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a valid name");
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).expect("a certificate");
-    let client = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
     let identity = ServerCertificate::from_der(vec![made.cert.der().clone()], key)
         .expect("they belong together");
-    (identity, TlsConnector::from(Arc::new(client)))
+    (identity, trusting(made.cert.der().clone()))
+}
+
+/// A client that trusts this certificate.
+fn trusting(certificate: CertificateDer<'static>) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).expect("a certificate");
+    let client = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(client))
 }
 
 #[tokio::test]
@@ -92,4 +98,37 @@ fn files_that_cannot_be_used_are_named() {
             .ends_with("empty.pem: contains no certificate"),
         "{error}"
     );
+}
+
+/// Returns the certificate that the proxy presents to a client that trusts it.
+async fn presented(proxy: &RunningProxy, connector: &TlsConnector) -> io::Result<Vec<u8>> {
+    let socket = TcpStream::connect(proxy.local_addr()).await?;
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = connector.connect(name, socket).await?;
+    let certificates = stream.get_ref().1.peer_certificates();
+    Ok(certificates.expect("the proxy's")[0].to_vec())
+}
+
+#[tokio::test]
+async fn new_connections_get_a_certificate_that_was_reloaded() {
+    let (certificate, former) = identity();
+    let (proxy, _) = start(settings().tls(Some(certificate.clone()))).await;
+    let first = presented(&proxy, &former).await.expect("a handshake");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (chain, key) = (folder.path().join("chain"), folder.path().join("key"));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a valid name");
+    std::fs::write(&chain, made.cert.pem()).expect("a file");
+    std::fs::write(&key, "no key").expect("a file");
+    certificate
+        .reload_pem_files(&chain, &key)
+        .expect_err("there is no key");
+    let kept = presented(&proxy, &former).await.expect("a handshake");
+    assert_eq!(kept, first, "nothing has changed");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+    certificate
+        .reload_pem_files(&chain, &key)
+        .expect("they belong together");
+    let connector = trusting(made.cert.der().clone());
+    let second = presented(&proxy, &connector).await.expect("a handshake");
+    assert_eq!(second, made.cert.der().to_vec());
 }
