@@ -8,6 +8,7 @@ mod attempt;
 pub mod client;
 mod clock;
 mod dlsn;
+mod escape;
 mod expect;
 #[cfg(feature = "std")]
 pub mod merge;
@@ -32,6 +33,7 @@ pub use clock::Clock;
 #[cfg(feature = "embassy-time")]
 pub use clock::EmbassyClock;
 pub use dlsn::{Dlsn, DlsnError, DlsnText};
+pub use escape::Escaped;
 pub use shared::Shared;
 pub use status::StatusCode;
 pub use time::Instant;

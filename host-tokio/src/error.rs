@@ -5,7 +5,7 @@ use core::time::Duration;
 use distributedlog::client::{routing, session};
 use distributedlog::names::NameError;
 use distributedlog::stream_name::StreamNameError;
-use distributedlog::{Cause, Failure, WriteState, writer};
+use distributedlog::{Cause, Escaped, Failure, WriteState, writer};
 
 use crate::net::{ConnectError, TlsError};
 
@@ -51,7 +51,7 @@ impl fmt::Display for RequestError {
         }
         write!(f, ": {}", self.failure)?;
         if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
+            write!(f, ": {}", Escaped(&self.message))?;
         }
         Ok(())
     }

@@ -1,7 +1,15 @@
+use core::fmt;
 use std::io;
 
+use distributedlog::Escaped;
+use tracing::Subscriber;
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::output::stderr_colour;
 
@@ -50,19 +58,45 @@ pub(crate) fn start(verbosity: Verbosity) {
         Some(Err(error)) => (fallback(verbosity), Some(error)),
         None => (fallback(verbosity), None),
     };
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(stderr_colour())
-        .with_target(verbosity.level() >= LevelFilter::DEBUG)
-        // tracing would report a line that cannot be written on the same standard error, with a
-        // macro that panics when that write fails too.
-        .log_internal_errors(false)
-        .try_init();
+    let with_target = verbosity.level() >= LevelFilter::DEBUG;
+    let _ = subscriber(filter, io::stderr, stderr_colour(), with_target).try_init();
     if let Some(error) = refused {
         tracing::warn!(
             "RUST_LOG is ignored: {error}; write a level or a filter, as in info or dlog=debug"
         );
+    }
+}
+
+/// Returns the subscriber that writes a line for each event.
+fn subscriber(
+    filter: EnvFilter,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    coloured: bool,
+    with_target: bool,
+) -> impl Subscriber + Send + Sync {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(coloured)
+        .with_target(with_target)
+        .fmt_fields(debug_fn(write_field).delimited(" "))
+        // tracing would report a line that cannot be written on the same standard error, with a
+        // macro that panics when that write fails too.
+        .log_internal_errors(false)
+        .finish()
+}
+
+/// Writes a field of an event, escaped: its text may be a peer's. tracing escapes messages only, and
+/// not their line ends.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = Escaped(format_args!("{value:?}"));
+    let name = field.name().trim_start_matches("r#");
+    if name == "message" {
+        write!(writer, "{value}")
+    } else if writer.has_ansi_escapes() {
+        write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}")
+    } else {
+        write!(writer, "{name}={value}")
     }
 }
 
@@ -79,7 +113,33 @@ fn fallback(verbosity: Verbosity) -> EnvFilter {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::super::output::CapturedOutput;
     use super::*;
+
+    #[test]
+    fn a_peers_text_can_neither_add_a_line_nor_control_a_terminal() {
+        for coloured in [false, true] {
+            let captured = CapturedOutput::default();
+            let writer = Arc::new(Mutex::new(captured.clone()));
+            let make = move || CapturedOutput::clone(&writer.lock().expect("not poisoned"));
+            let log = subscriber(EnvFilter::new("info"), make, coloured, false);
+            let evil = "x\u{1b}[2J\n2026-11-29T00:00:00Z ERROR forged\u{9b}31m";
+            tracing::subscriber::with_default(log, || {
+                tracing::warn!(peer = %evil, text = evil, error = ?evil, "refusing {evil}");
+            });
+            let text = captured.text();
+            assert_eq!(text.lines().count(), 1, "{text:?}");
+            assert!(
+                !text.contains("\u{1b}[2J") && !text.contains('\u{9b}'),
+                "{text:?}"
+            );
+            assert_eq!(text.matches(r"x\u{1b}[2J\n2026").count(), 4, "{text:?}");
+            let peer = text.contains(r"peer=x\u{1b}[2J");
+            assert!(peer != coloured, "{text:?}");
+        }
+    }
 
     #[test]
     fn each_v_logs_one_level_more_and_each_q_one_less() {

@@ -200,15 +200,10 @@ pub(crate) fn counted(number: u64, thing: &str) -> String {
     }
 }
 
-/// Writes a line to the standard error, and ignores errors: a closed pipe is no reason to fail. On
-/// a terminal its control characters are replaced.
+/// Writes a line to the standard error, and ignores errors: a closed pipe is no reason to fail. Its
+/// control characters are replaced, also in a file: files are shown on terminals.
 pub(crate) fn note(text: impl fmt::Display) {
-    let text = text.to_string();
-    if io::stderr().is_terminal() {
-        note_coloured(harmless(&text));
-    } else {
-        note_coloured(text);
-    }
+    note_coloured(harmless(&text.to_string()));
 }
 
 /// Does the same with a text that has escape sequences of this program, and none from elsewhere.

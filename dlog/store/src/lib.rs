@@ -76,6 +76,7 @@ pub mod descriptors;
 pub mod dlsn_text;
 pub mod embedded;
 mod entropy;
+mod error;
 mod health;
 pub mod log_limit;
 pub mod metrics;
@@ -96,13 +97,14 @@ pub mod utc;
 pub use distributedlog::Dlsn;
 pub use distributedlog::stream_name::StreamNameError;
 pub use entropy::Entropy;
+pub use error::StoreError;
 pub use health::{StoreHealth, Verdict};
 pub use name::{MAX_STREAM_NAME_BYTES, StreamName};
 pub use retention::{RetainedSegment, Retention, RetentionInfo};
 pub use store_id::{StoreId, StoreIdError};
 pub use types::{
     Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, MAX_OWNER_ADDRESS_BYTES, NamesPage,
-    Owner, ReadBatch, ReadLimit, SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo,
+    Owner, ReadBatch, ReadLimit, SegmentInfo, StoreFuture, StoredEntry, StreamInfo,
 };
 
 #[cfg(doctest)]

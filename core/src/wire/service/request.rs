@@ -1,6 +1,7 @@
 use core::fmt;
 
 use super::{Binaries, ClientInfo, HeartbeatOptions, Method, WriteContext};
+use crate::Escaped;
 use crate::wire::cursor::Cursor;
 use crate::wire::sink::Sink;
 use crate::wire::thrift::{Field, MessageHeader, MessageKind, SequenceId};
@@ -433,6 +434,7 @@ impl fmt::Display for RequestError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownMethod { name, .. } => {
+                let name = Escaped(name);
                 write!(f, "DistributedLogService has no method '{name}'")
             }
             Self::BadArguments { method, error, .. } => {

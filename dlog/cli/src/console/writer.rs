@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use distributedlog::writer::{Settings, WriteError, Written};
-use distributedlog::{Cause, StreamIndex};
+use distributedlog::{Cause, Escaped, StreamIndex};
 use distributedlog_tokio::{
     BuildError, ClientCounters, MultiStreamWriter, ProxyClient, RequestError,
 };
@@ -136,6 +136,7 @@ impl LineWriter for ConnectedWriter {
         let problem = if connects == disconnects {
             let reason = failure.map(|failure| failure.message).unwrap_or_default();
             let colon = if reason.is_empty() { "" } else { ": " };
+            let reason = Escaped(reason);
             Some(format!("No proxy answers at {}{colon}{reason}", self.name))
         } else {
             failure.and_then(|failure| answer_text(&failure))
@@ -171,7 +172,8 @@ fn answer_text(failure: &RequestError) -> Option<String> {
         .host
         .map_or_else(|| "a proxy".to_owned(), |host| host.to_string());
     let colon = if failure.message.is_empty() { "" } else { ": " };
-    Some(format!("{host} answered {code}{colon}{}", failure.message))
+    let message = Escaped(&failure.message);
+    Some(format!("{host} answered {code}{colon}{message}"))
 }
 
 fn unacknowledged(error: &WriteError) -> LineFailure {

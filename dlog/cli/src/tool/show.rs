@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use distributedlog::Escaped;
 use serde::Serialize;
 
 use super::super::namespace::{self, UriArg};
@@ -166,9 +167,10 @@ fn ledgers_text(ledgers: &[ShownLedger]) -> String {
 }
 
 fn owner_text(owner: &Owner) -> String {
+    let address = Escaped(&owner.address);
     match owner.shard {
-        -1 => format!("proxy at {}", owner.address),
-        shard => format!("proxy at {}, shard {shard}", owner.address),
+        -1 => format!("proxy at {address}"),
+        shard => format!("proxy at {address}, shard {shard}"),
     }
 }
 

@@ -1,3 +1,4 @@
+use distributedlog::Escaped;
 use serde::Serialize;
 
 use distributedlog_store::bookkeeper::operator::Recovery;
@@ -80,7 +81,8 @@ impl Args {
 fn text(stream: &str, recovery: &Recovery) -> String {
     let (completed, deleted) = match recovery {
         Recovery::OwnedBy { client_id } => {
-            return format!("{stream}: owned by {client_id}; nothing was changed");
+            let owner = Escaped(client_id);
+            return format!("{stream}: owned by {owner}; nothing was changed");
         }
         Recovery::Done { completed, deleted } => (completed, deleted),
     };
