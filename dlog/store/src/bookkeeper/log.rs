@@ -1,9 +1,9 @@
 //! One stream's log under a write lock: its segments are started, completed and recovered.
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::Arc;
 
-use distributedlog_bookkeeper::NO_ENTRY;
 use distributedlog_bookkeeper::driver::{
     Client, LedgerAccess, LedgerError, LedgerOptions, LedgerReader, LedgerWriter,
 };
@@ -15,11 +15,20 @@ use distributedlog_bookkeeper::namespace::{
     Completed, LogSegment, SegmentState, StoredSegment, retention,
 };
 use distributedlog_bookkeeper::zookeeper::ZooKeeper;
+use distributedlog_bookkeeper::{LedgerId, NO_ENTRY};
+use tokio::time::sleep;
 
 use super::entries::decode;
 use super::gathering::UnixClock;
 use super::segment_writer::SegmentEnd;
 use crate::{StoreError, StreamName};
+
+/// Tries to delete a ledger that is not used, about half a minute.
+const MAX_DELETIONS: u32 = 10;
+
+/// Pause between two tries, and the maximum to which it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// A log whose write lock this process acquired.
 pub(super) struct Log<Z: ZooKeeper> {
@@ -40,6 +49,48 @@ pub(super) struct Cluster {
     pub(super) access: LedgerAccess,
     pub(super) options: Arc<LedgerOptions>,
     pub(super) unix_ms: UnixClock,
+}
+
+impl Cluster {
+    /// Deletes a ledger that no log names any more. If that fails it is tried again later.
+    ///
+    /// A segment's node is always deleted before its ledger. If the process dies in between, a
+    /// ledger is left that nobody reads, and `dlog tool audit` lists it. In the other order, which
+    /// is Java's, a segment without a ledger is left: to readers, Java's too, the stream is damaged
+    /// until somebody repeats the deletion.
+    pub(super) async fn delete(&self, ledger: LedgerId) {
+        if let Err(error) = self.client.delete(ledger, &self.access).await {
+            tracing::info!(ledger, %error, "a ledger that is not used is deleted later");
+            self.delete_later(ledger);
+        }
+    }
+
+    /// Deletes a ledger that no log names any more, on a task of its own.
+    pub(super) fn delete_later(&self, ledger: LedgerId) {
+        let (client, access) = (self.client.clone(), self.access.clone());
+        tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            for _ in 1..MAX_DELETIONS {
+                if client.delete(ledger, &access).await.is_ok() {
+                    return;
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(MAX_PAUSE);
+            }
+            if let Err(error) = client.delete(ledger, &access).await {
+                tracing::warn!(ledger, %error, "a ledger that is not used is left");
+            }
+        });
+    }
+
+    /// Closes the ledger of a segment in progress that is about to be deleted, so that a writer
+    /// that lost the log has nothing acknowledged any more.
+    pub(super) async fn stop_writer(&self, ledger: LedgerId) {
+        if let Err(error) = self.client.recover(ledger, &self.access).await {
+            // It is deleted nevertheless: its bookies may be gone for good.
+            tracing::warn!(ledger, %error, "a ledger is deleted that could not be closed");
+        }
+    }
 }
 
 /// A segment that was just started.
@@ -156,7 +207,7 @@ impl<Z: ZooKeeper> Log<Z> {
         let left = match owned.allocate(ledger.ledger()).await {
             Ok(left) => left,
             Err(error) => {
-                self.delete_ledger(ledger.ledger());
+                self.cluster.delete_later(ledger.ledger());
                 return Err(error.into());
             }
         };
@@ -165,7 +216,7 @@ impl<Z: ZooKeeper> Log<Z> {
         let left =
             left.filter(|_| !super::seeded_bugs::is_on(super::seeded_bugs::Bug::AllocationLeaks));
         if let Some(left) = left {
-            self.delete_ledger(left);
+            self.cluster.delete_later(left);
         }
         // The change before is resolved by now, so all segments are known.
         while let Some(number) = Self::left_behind(&owned, behind) {
@@ -185,16 +236,6 @@ impl<Z: ZooKeeper> Log<Z> {
             it.sequence_number > behind && matches!(it.state, SegmentState::InProgress)
         });
         left.next().map(|it| it.sequence_number)
-    }
-
-    /// Deletes a ledger that no segment has. If that fails an audit finds it.
-    fn delete_ledger(&self, ledger: i64) {
-        let (client, access) = (self.cluster.client.clone(), self.cluster.access.clone());
-        tokio::spawn(async move {
-            if let Err(error) = client.delete(ledger, &access).await {
-                tracing::warn!(ledger, %error, "a ledger that is not used is left");
-            }
-        });
     }
 
     /// Completes a segment whose ledger its writer closed with everything in it.
@@ -220,11 +261,10 @@ impl<Z: ZooKeeper> Log<Z> {
         let found = found
             .map(|it| it.segment)
             .find(|it| it.sequence_number == number);
-        if let Some(segment) = found {
-            let Cluster { client, access, .. } = &self.cluster;
-            client.delete(segment.ledger, access).await?;
-        }
         owned.delete(number).await?;
+        if let Some(segment) = found {
+            self.cluster.delete(segment.ledger).await;
+        }
         Ok(())
     }
 
@@ -370,8 +410,8 @@ pub(super) async fn purge<Z: ZooKeeper>(
             sequence_number,
             ..
         } = segment.segment;
-        cluster.client.delete(ledger, &cluster.access).await?;
         log.delete(sequence_number).await?;
+        cluster.delete(ledger).await;
         tracing::info!(ledger, sequence_number, "deleted a log segment");
     }
     Ok(())

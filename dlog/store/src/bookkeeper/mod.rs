@@ -16,6 +16,8 @@
 //!   exclude each other by fences of the ledgers and by the versions of ZooKeeper's nodes. A lease
 //!   ends with the session in ZooKeeper; before the ensemble could have ended a session that it
 //!   does not hear, appends are refused.
+//! - Deletion, truncation and retention may end anywhere: readers and the next owner find a valid
+//!   log, or none. A ledger may be left that no log names.
 //!
 //! # Design
 //!

@@ -8,6 +8,7 @@ use distributedlog_bookkeeper::driver::Sessions;
 use distributedlog_bookkeeper::namespace::nodes::{
     Acquired, LogError as NodesError, LogNodes, Namespace, OwnedLog, WriteLock,
 };
+use distributedlog_bookkeeper::namespace::{SegmentState, retention};
 use distributedlog_bookkeeper::zookeeper::ZooKeeper;
 use tokio::time::timeout;
 
@@ -23,6 +24,9 @@ const BOOKIES_KNOWN: Duration = Duration::from_secs(1);
 
 /// Maximum tries of a truncation that the stream's writer gets in the way of.
 const MAX_TRIES: u32 = 5;
+
+/// Client id under which a deletion holds the write lock.
+const DELETION: &str = "a deletion";
 
 /// The streams of a namespace.
 pub(super) struct Names<Z: ZooKeeper> {
@@ -84,14 +88,15 @@ impl<Z: ZooKeeper> Names<Z> {
         }
     }
 
-    /// Deletes a stream with its ledgers, under its write lock.
+    /// Deletes a stream with its ledgers, under its write lock. If that fails the lock may be left:
+    /// see [`leave_deletion`](Self::leave_deletion).
     pub(super) async fn delete(&self, stream: &StreamName) -> Result<(), StoreError> {
         let log = self.log(stream)?;
         let failed = |error| of(stream, error);
         if !log.exists().await.map_err(failed)? {
             return Err(StoreError::StreamNotFound(stream.clone()));
         }
-        let lock = WriteLock::new(log.clone(), "a deletion".to_owned());
+        let lock = WriteLock::new(log.clone(), DELETION.to_owned());
         match lock.acquire().await {
             Ok(Acquired::Held(_)) => {}
             Ok(Acquired::OwnedBy(owner)) => return Err(held(stream, &owner.client_id)),
@@ -100,13 +105,44 @@ impl<Z: ZooKeeper> Names<Z> {
             Err(NodesError::NotFound { .. }) => {}
             Err(error) => return Err(failed(error)),
         }
-        let Cluster { client, access, .. } = &self.cluster;
-        for ledger in log.ledgers().await.map_err(failed)? {
-            let deleted = client.delete(ledger, access).await;
-            deleted.map_err(|error| unreachable(stream, error.to_string()))?;
+        self.delete_parts(&log).await.map_err(failed)
+    }
+
+    /// Releases the write lock that a deletion which failed left. No deletion of the stream is
+    /// under way in this process.
+    pub(super) async fn leave_deletion(&self, stream: &StreamName) -> Result<(), StoreError> {
+        let lock = WriteLock::new(self.log(stream)?, DELETION.to_owned());
+        match lock.release().await {
+            Ok(()) | Err(NodesError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(of(stream, error)),
+        }
+    }
+
+    /// Deletes a log's nodes and ledgers.
+    ///
+    /// Wherever that ends, what is left is a valid log. The oldest segments go first, each before
+    /// its ledger, as retention lets them go; the newest completed one, behind which a next owner
+    /// continues, goes with all other nodes at once.
+    async fn delete_parts(&self, log: &LogNodes<Z>) -> Result<(), NodesError> {
+        let segments = log.segments().await?.segments;
+        let mut ledgers = log.ledgers().await?;
+        for stored in &segments {
+            if matches!(stored.segment.state, SegmentState::InProgress) {
+                self.cluster.stop_writer(stored.segment.ledger).await;
+            }
+        }
+        for stored in retention::expired(&segments, i64::MAX, false) {
+            log.delete_segment(&stored.node_name).await?;
+            let ledger = stored.segment.ledger;
+            self.cluster.delete(ledger).await;
+            ledgers.retain(|it| *it != ledger);
         }
         // The lock's node is one of the log's.
-        log.delete().await.map_err(failed)
+        log.delete().await?;
+        for ledger in ledgers {
+            self.cluster.delete(ledger).await;
+        }
+        Ok(())
     }
 
     /// Checks that ZooKeeper answers, and that enough bookies are registered for a log segment to

@@ -2,13 +2,13 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use distributedlog::Dlsn;
 use distributedlog_bookkeeper::driver::Environment;
 use distributedlog_bookkeeper::zookeeper::ZooKeeper;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::batch::Append;
 use super::log_writer::LogWriter;
@@ -24,8 +24,11 @@ use crate::{
 /// Streams whose segments are kept in memory for readers.
 const MAX_VIEWS: usize = 4096;
 
-/// Time within which the deletion of a log segment is seen whose ledger is gone.
-const NEWS: Duration = Duration::from_secs(2);
+/// Pause before the write lock of a deletion that failed is released again.
+const LEAVE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Maximum tries of that: ten minutes, longer than a session lives without its ensemble.
+const MAX_LEAVES: u32 = 120;
 
 /// A [`LogStore`] on BookKeeper. The [module](super) lists its guarantees.
 pub struct BookKeeperStore<Z: ZooKeeper> {
@@ -44,6 +47,8 @@ struct State<Z: ZooKeeper> {
     /// Streams that are being acquired, released or deleted, one at a time.
     busy: HashMap<StreamName, Arc<tokio::sync::Mutex<()>>>,
     views: HashMap<StreamName, Arc<View>>,
+    /// Streams whose write lock a deletion that failed may have left: one task tries to release it.
+    leaving: HashSet<StreamName>,
     is_closed: bool,
 }
 
@@ -70,6 +75,7 @@ impl<Z: ZooKeeper> BookKeeperStore<Z> {
                     leases: HashMap::new(),
                     busy: HashMap::new(),
                     views: HashMap::new(),
+                    leaving: HashSet::new(),
                     is_closed: false,
                 }),
             }),
@@ -178,16 +184,23 @@ impl<Z: ZooKeeper> Inner<Z> {
         Ok(())
     }
 
-    async fn delete(&self, stream: &StreamName) -> Result<(), StoreError> {
+    async fn delete(self: &Arc<Self>, stream: &StreamName) -> Result<(), StoreError> {
         let _busy = self.busy(stream).await?;
         let held = self.lock().leases.remove(stream);
         if let Some(held) = held {
             held.writer.fence();
             held.writer.give_up_lock().await;
         }
-        self.names.delete(stream).await?;
+        let deleted = self.names.delete(stream).await;
+        // A lock that nobody uses must not keep others out.
+        if deleted.is_err()
+            && self.names.leave_deletion(stream).await.is_err()
+            && self.lock().leaving.insert(stream.clone())
+        {
+            tokio::spawn(leave_deletion(Arc::downgrade(self), stream.clone()));
+        }
         self.forget_view(stream);
-        Ok(())
+        deleted
     }
 
     async fn acquire(
@@ -324,13 +337,7 @@ impl<Z: ZooKeeper> Inner<Z> {
             let start = segments.truncated_before().map_or(from, |it| it.max(from));
             let reading = self.reading(stream, &view, limit.max_bytes);
             let found = match reading.available(&segments, start).await {
-                // A segment may be deleted: its ledger is first, and the news of both come later.
-                Err(error @ StoreError::Corrupt { .. }) => {
-                    if timeout(NEWS, segments.changed()).await.is_err() {
-                        return Err(error);
-                    }
-                    continue;
-                }
+                Err(StoreError::Corrupt { .. }) if segments.have_changed().await => continue,
                 found => found?,
             };
             if !found.is_empty() || Instant::now() >= until {
@@ -368,10 +375,16 @@ impl<Z: ZooKeeper> Inner<Z> {
 
     async fn describe(&self, stream: &StreamName) -> Result<StreamInfo, StoreError> {
         let view = self.view(stream)?;
-        let segments = self.segments(stream, &view).await?;
         let owner = self.names.owner(stream).await?;
-        let reading = self.reading(stream, &view, usize::MAX);
-        let described = reading.describe(&segments).await?;
+        let (segments, described) = loop {
+            let segments = self.segments(stream, &view).await?;
+            let reading = self.reading(stream, &view, usize::MAX);
+            match reading.describe(&segments).await {
+                // Bounded: each further turn is a change of the segments in between.
+                Err(StoreError::Corrupt { .. }) if segments.have_changed().await => {}
+                described => break (segments, described?),
+            }
+        };
         Ok(StreamInfo {
             name: stream.clone(),
             created_unix_ms: segments.created_unix_ms,
@@ -402,6 +415,28 @@ impl<Z: ZooKeeper> Inner<Z> {
         }
         Ok(())
     }
+}
+
+/// Releases the write lock that a deletion which failed left, once ZooKeeper answers.
+async fn leave_deletion<Z: ZooKeeper>(inner: Weak<Inner<Z>>, stream: StreamName) {
+    for _ in 0..MAX_LEAVES {
+        sleep(LEAVE_PAUSE).await;
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        // Not that of another deletion, which would be under way now.
+        let Ok(_busy) = inner.busy(&stream).await else {
+            return;
+        };
+        if inner.names.leave_deletion(&stream).await.is_ok() {
+            inner.lock().leaving.remove(&stream);
+            return;
+        }
+    }
+    if let Some(inner) = inner.upgrade() {
+        inner.lock().leaving.remove(&stream);
+    }
+    tracing::warn!(%stream, "the write lock of a deletion is left to its session");
 }
 
 impl<Z: ZooKeeper> LogStore for BookKeeperStore<Z> {

@@ -2,6 +2,7 @@
 //! entries that are read ahead.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use distributedlog::Dlsn;
@@ -10,6 +11,10 @@ use distributedlog_bookkeeper::namespace::{LogSegment, Truncation};
 use distributedlog_bookkeeper::zookeeper::NodeWatch;
 use distributedlog_bookkeeper::{EntryId, LedgerId};
 use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// Time within which the deletion of a log segment is seen whose ledger is gone.
+const NEWS: Duration = Duration::from_secs(2);
 
 /// Ledgers that stay open for one stream.
 const MAX_LEDGERS: usize = 4;
@@ -72,6 +77,13 @@ impl Segments {
         if !self.is_stale() {
             changed.await;
         }
+    }
+
+    /// Returns true if the segments have changed, or change soon: what seemed to be damage may be a
+    /// segment that is deleted. Its node goes before its ledger, but the news of it may come later
+    /// if the ledgers have another ensemble; and Java's processes delete the ledger first.
+    pub(super) async fn have_changed(&self) -> bool {
+        timeout(NEWS, self.changed()).await.is_ok()
     }
 
     /// Returns the position before which everything was truncated, or `None` if nothing was.

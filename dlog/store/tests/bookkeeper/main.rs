@@ -1,5 +1,6 @@
 //! The store on BookKeeper, over bookies and a ZooKeeper ensemble in memory, in tokio's time.
 
+mod deletions;
 mod faults;
 mod kit;
 mod operator;

@@ -15,7 +15,7 @@ use distributedlog_testkit::zookeeper::ModelSession;
 use super::kit::{Kit, NAMESPACE, name};
 
 impl Kit {
-    async fn operator(&self) -> Operator<ModelSession> {
+    pub(crate) async fn operator(&self) -> Operator<ModelSession> {
         let Ok(sessions) = self.cluster.sessions(Duration::from_secs(10)).await;
         let ensembles = Ensembles {
             sessions: sessions.clone(),

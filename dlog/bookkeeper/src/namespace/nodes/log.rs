@@ -12,6 +12,10 @@ const MAX_TRIES: u32 = 5;
 /// Maximum requests in flight at the same time for one log.
 const MAX_IN_FLIGHT: usize = 64;
 
+/// Maximum segments that are deleted together with all other nodes of a log, in one request: their
+/// paths are small beside ZooKeeper's limit of 1 MiB.
+const MAX_AT_ONCE: usize = 256;
+
 /// A log's nodes. The log may not exist.
 #[derive(Clone, Debug)]
 pub struct LogNodes<Z> {
@@ -162,7 +166,7 @@ impl<Z: ZooKeeper> LogNodes<Z> {
     }
 
     /// Returns the ledgers that the log names: those of its segments, and one that was created for
-    /// the next. Whoever deletes the log deletes them first.
+    /// the next. A client that deletes the log reads them first and deletes them last.
     ///
     /// # Errors
     /// [`LogError`] if the log does not exist, a segment does not decode, or ZooKeeper fails.
@@ -181,6 +185,16 @@ impl<Z: ZooKeeper> LogNodes<Z> {
             ledgers.push(ledger);
         }
         Ok(ledgers)
+    }
+
+    /// Deletes a segment's node. Its ledger stays. A node that is not there is deleted already.
+    ///
+    /// # Errors
+    /// [`LogError`] if ZooKeeper fails; the call can be repeated.
+    pub async fn delete_segment(&self, node_name: &str) -> Result<(), LogError> {
+        let path = self.paths.segment(node_name);
+        let deleted = self.delete_node(&path).await;
+        deleted.map_err(|error| LogError::zookeeper(&path, error))
     }
 
     /// Deletes the log's nodes. Ledgers, folders above and logs below the log's own name stay. A
@@ -204,8 +218,8 @@ impl<Z: ZooKeeper> LogNodes<Z> {
     /// Deletes a node and all below it. Returns false if it is to be tried again: other clients put
     /// something there meanwhile, or deleted it too, or the reply was lost.
     ///
-    /// Segments are deleted one by one, then all the rest at once: a deletion that ends halfway
-    /// leaves a log that can be deleted.
+    /// All is deleted at once: a deletion that ends halfway leaves the log as it was. Of more than
+    /// [`MAX_AT_ONCE`] segments it leaves a log that can be deleted.
     async fn delete_below(&self, root: &str) -> Result<bool, LogError> {
         let failed = |error| LogError::zookeeper(root, error);
         // Parents before their children.
@@ -223,19 +237,22 @@ impl<Z: ZooKeeper> LogNodes<Z> {
             nodes.extend(below);
             next += 1;
         }
-        let segments = format!("{}/", self.paths.segments());
-        let (segments, rest): (Vec<String>, Vec<String>) = nodes
-            .into_iter()
-            .rev()
-            .partition(|it| it.starts_with(&segments));
-        for node in segments {
-            match self.delete_node(&node).await {
-                Ok(()) => {}
-                Err(ZooKeeperError::NotEmpty) => return Ok(false),
-                Err(error) => return Err(failed(error)),
+        nodes.reverse();
+        let folder = format!("{}/", self.paths.segments());
+        let is_segment = |it: &String| it.starts_with(&folder);
+        if nodes.iter().filter(|it| is_segment(it)).count() > MAX_AT_ONCE {
+            let (segments, rest) = nodes.into_iter().partition(is_segment);
+            let segments: Vec<String> = segments;
+            for node in segments {
+                match self.delete_node(&node).await {
+                    Ok(()) => {}
+                    Err(ZooKeeperError::NotEmpty) => return Ok(false),
+                    Err(error) => return Err(failed(error)),
+                }
             }
+            nodes = rest;
         }
-        let deletions = rest.into_iter().map(|path| Op::Delete {
+        let deletions = nodes.into_iter().map(|path| Op::Delete {
             path,
             version: None,
         });

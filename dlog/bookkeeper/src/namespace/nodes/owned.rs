@@ -185,7 +185,7 @@ impl<Z: ZooKeeper> OwnedLog<Z> {
     }
 
     /// Deletes a segment's node: one in progress whose ledger is empty, or one that retention lets
-    /// go. Its ledger has been deleted. A segment that is not there is deleted already.
+    /// go. Its ledger is deleted next. A segment that is not there is deleted already.
     ///
     /// # Errors
     /// As [`allocate`](Self::allocate).

@@ -118,6 +118,16 @@ impl<Z: ZooKeeper> WriteLock<Z> {
         Err(LogError::Unsteady { path })
     }
 
+    /// Deletes the members of this client in this session: the lock is released, and what an
+    /// acquisition or a release that failed left behind is gone.
+    ///
+    /// # Errors
+    /// [`LogError`] if the log does not exist or ZooKeeper fails; the call can be repeated.
+    pub async fn release(&self) -> Result<(), LogError> {
+        let members = self.members().await?;
+        self.leave(&members).await
+    }
+
     /// Returns the log's owner, or `None` if no client owns it.
     ///
     /// # Errors
