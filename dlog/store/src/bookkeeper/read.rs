@@ -83,7 +83,7 @@ impl Reading<'_> {
             }
             let (ledger, tail) = match self.tail(segment, found.next.entry_id).await {
                 Ok(tail) => tail,
-                // It ended empty, and its node is deleted next.
+                // It ended empty, and its node is deleted next: Java deletes the ledger first.
                 Err(StoreError::Corrupt { .. }) if !is_completed(segment) => break,
                 Err(error) => return Err(error),
             };
@@ -119,8 +119,10 @@ impl Reading<'_> {
             }
             return Ok((reader, Tail::Open(own_last(own))));
         }
+        // A read must not end in a completed segment: a control record may be all that follows.
+        let may_end_here = own.is_none() && !is_completed(segment);
         let mut reader = match known {
-            Some((reader, last)) if own.is_none() && last >= wanted => {
+            Some((reader, last)) if may_end_here && last >= wanted => {
                 return Ok((reader, Tail::Open(last)));
             }
             Some((reader, _)) => reader,
@@ -405,6 +407,6 @@ fn cut(mut entry: StoredEntry, first_slot: i64) -> Option<StoredEntry> {
 }
 
 /// Returns true if a segment has an end that is final.
-const fn is_completed(segment: &LogSegment) -> bool {
+pub(super) const fn is_completed(segment: &LogSegment) -> bool {
     matches!(segment.state, SegmentState::Completed(_))
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use distributedlog::Dlsn;
 use distributedlog_store::bookkeeper::BookKeeperSettings;
-use distributedlog_store::{LogStore, StoreError, StoredEntry};
+use distributedlog_store::{LogStore, ReadLimit, StoreError, StoredEntry};
 use distributedlog_testkit::bookies::BookieMode;
 use tokio::time::{Instant, sleep};
 
@@ -235,4 +235,32 @@ async fn segments_beyond_the_retention_are_deleted_when_the_next_one_starts() {
     let nodes = kit.cluster.ensemble.nodes();
     let ledgers = nodes.keys().filter(|it| it.contains("/L0")).count();
     assert_eq!(ledgers, info.segments.len(), "no ledger is left");
+}
+
+/// Behind the last record that was read only a control record follows: the next segment has more.
+#[tokio::test(start_paused = true)]
+async fn a_read_does_not_wait_at_the_end_of_a_completed_segment() {
+    let kit = Kit::new(46, 3);
+    let (process, other) = (kit.process(1).await, kit.process(2).await);
+    let mut written = Vec::new();
+    for text in ["one", "two"] {
+        let lease = process.own("s").await;
+        written.push(process.append(&lease, text).await.expect("stored"));
+        sleep(Duration::from_secs(1)).await;
+        process.store.release(&lease).await.expect("released");
+    }
+    let began = Instant::now();
+    let mut next = Dlsn::new(1, 0, 0);
+    for at in written {
+        let limit = ReadLimit {
+            max_bytes: 1,
+            wait: Duration::from_secs(60),
+            created_unix_ms: None,
+        };
+        let read = other.store.read(&name("s"), next, limit).await;
+        let read = read.expect("it is readable");
+        assert_eq!(read.entries[0].dlsn, at);
+        next = read.next;
+    }
+    assert!(began.elapsed() < Duration::from_secs(1));
 }
