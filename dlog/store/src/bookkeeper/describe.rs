@@ -6,7 +6,7 @@ use distributedlog_bookkeeper::namespace::{LogSegment, SegmentState};
 use distributedlog_bookkeeper::{EntryId, NO_ENTRY};
 
 use super::entries::{Decoded, decode, time_of};
-use super::read::Reading;
+use super::read::{Reading, is_completed};
 use super::view::Segments;
 use crate::{SegmentInfo, StoreError};
 
@@ -20,6 +20,15 @@ pub(super) struct Described {
     pub(super) last: Option<Dlsn>,
 }
 
+/// End of a segment.
+#[derive(Default)]
+struct End {
+    /// Bytes of all entries up to the last one.
+    length: u64,
+    /// The last entry that has a record of an application.
+    record: Option<(EntryId, Decoded)>,
+}
+
 impl Reading<'_> {
     /// Describes a stream's segments that are not truncated as a whole.
     pub(super) async fn describe(&self, segments: &Segments) -> Result<Described, StoreError> {
@@ -29,7 +38,11 @@ impl Reading<'_> {
             last: None,
         };
         for segment in segments.active() {
-            let (reader, last_entry, is_open) = self.end(segment).await?;
+            let (reader, last_entry, is_open) = match self.end(segment).await {
+                // It ended empty, and its node is deleted next: Java deletes the ledger first.
+                Err(StoreError::Corrupt { .. }) if !is_completed(segment) => continue,
+                end => end?,
+            };
             let mut info = SegmentInfo {
                 log_segment_sequence_no: segment.sequence_number,
                 completed: !is_open,
@@ -40,7 +53,10 @@ impl Reading<'_> {
                 last_unix_ms: 0,
             };
             let (min_entry, min_slot) = segment.min_active;
-            if let Some((entry, decoded)) = self.last_record(segment, &reader, last_entry).await? {
+            let end = self.last_record(segment, &reader, last_entry).await?;
+            // The metadata has the length of a ledger that is closed; its last entry has it too.
+            info.payload_bytes = info.payload_bytes.max(end.length);
+            if let Some((entry, decoded)) = end.record {
                 info.records = u64::from(decoded.last_position);
                 info.last_unix_ms = time_of(decoded.last_txid).unwrap_or(info.first_unix_ms);
                 let last = last_position(segment.sequence_number, entry, &decoded);
@@ -59,26 +75,29 @@ impl Reading<'_> {
         Ok(described)
     }
 
-    /// Returns the last entry of a segment that has a record of an application.
+    /// Reads a segment from its end back to the last record of an application.
     async fn last_record(
         &self,
         segment: &LogSegment,
         reader: &LedgerReader,
         last_entry: EntryId,
-    ) -> Result<Option<(EntryId, Decoded)>, StoreError> {
+    ) -> Result<End, StoreError> {
         let started = time_of(segment.first_txid).unwrap_or(0);
         let first = (last_entry - MAX_LOOK_BACK).max(NO_ENTRY + 1);
+        let mut end = End::default();
         let mut entry = last_entry;
         while entry >= first {
             let read = self.entry(segment, reader, entry).await?;
+            end.length = end.length.max(read.length);
             let decoded = decode(segment.sequence_number, started, &read)
                 .map_err(|error| self.damaged(segment, entry, &error.to_string()))?;
             if decoded.entry.is_some() {
-                return Ok(Some((entry, decoded)));
+                end.record = Some((entry, decoded));
+                break;
             }
             entry -= 1;
         }
-        Ok(None)
+        Ok(end)
     }
 }
 

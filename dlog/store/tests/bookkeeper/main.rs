@@ -138,6 +138,22 @@ async fn streams_are_created_listed_described_and_deleted() {
         (1, false)
     );
     assert_eq!(info.segments[0].records, 2);
+    // Another process asks the bookies.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let other = kit.process(2).await;
+    let bytes = async |process: &kit::Process| {
+        let info = process.store.describe(&name("a")).await.expect("described");
+        assert_eq!(info.segments[0].records, 2);
+        info.segments[0].payload_bytes
+    };
+    let open = bytes(&other).await;
+    assert!(open > 0);
+    let own = bytes(&process).await;
+    process.store.release(&lease).await.expect("released");
+    let closed = bytes(&other).await;
+    // The control record is last, and no record behind it confirms it to others.
+    assert!(open < own && own == closed, "{open}, {own} and {closed}");
+    let lease = process.own("a").await;
 
     process.store.delete(&name("a")).await.expect("deleted");
     let missing = Err(StoreError::StreamNotFound(name("a")));
