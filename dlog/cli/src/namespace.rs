@@ -145,6 +145,7 @@ pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
         | StoreError::NewerVersion { .. }
         | StoreError::InvalidSetting { .. }
         | StoreError::Unsupported { .. }
+        | StoreError::Ended(_)
         | StoreError::Closed => cli_error,
     }
 }

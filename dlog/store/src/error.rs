@@ -135,6 +135,9 @@ pub enum StoreError {
         /// The operation.
         operation: String,
     },
+    /// The stream was ended by its writer, which DistributedLog's writers in Java can do: nothing
+    /// can be appended to it any more. Nothing was written.
+    Ended(StreamName),
     /// The operating system failed an operation before anything of the entry was written: a new
     /// volume cannot be created because there are no file descriptors, say. Nothing was written;
     /// trying again later can succeed.
@@ -172,6 +175,7 @@ impl StoreError {
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::TooManyCreations { .. } => "too_many_creations",
             Self::Unsupported { .. } => "unsupported",
+            Self::Ended(_) => "ended",
             Self::NotWritten { .. } => "not_written",
         }
     }
@@ -271,6 +275,10 @@ impl fmt::Display for Unescaped<'_> {
                  raise max_creations_per_second"
             ),
             StoreError::Unsupported { operation } => write!(f, "this store has no {operation}"),
+            StoreError::Ended(stream) => write!(
+                f,
+                "log stream {stream} was ended by its writer: nothing can be appended to it"
+            ),
             StoreError::NotWritten { path, detail } => {
                 write!(f, "nothing was written: {path}: {detail}")
             }

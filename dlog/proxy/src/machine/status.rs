@@ -34,6 +34,7 @@ pub(super) fn of_append(error: &StoreError) -> StreamReply {
         | StoreError::Unsupported { .. }
         | StoreError::NewerVersion { .. } => StatusCode::MetadataException,
         StoreError::NotReady { .. } => StatusCode::StreamNotReady,
+        StoreError::Ended(_) => StatusCode::EndOfStream,
         // Cannot be after our own checks; the record is at fault, not the stream.
         StoreError::InvalidEntry { .. } => StatusCode::RequestDenied,
         StoreError::Corrupt { .. } => StatusCode::InvalidEnvelopedEntry,
@@ -58,6 +59,7 @@ pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> StreamReply {
         | StoreError::TooManyStreams { .. }
         | StoreError::TooManyCreations { .. } => StatusCode::OverCapacity,
         StoreError::NotReady { .. } => StatusCode::StreamNotReady,
+        StoreError::Ended(_) => StatusCode::EndOfStream,
         StoreError::Fenced(_)
         | StoreError::TooLarge { .. }
         | StoreError::InvalidEntry { .. }
@@ -93,6 +95,7 @@ mod tests {
         vec![
             (StoreError::StreamNotFound(stream.clone()), true),
             (StoreError::StreamExists(stream.clone()), false),
+            (StoreError::Ended(stream.clone()), true),
             (StoreError::Fenced(stream), false),
             (StoreError::DiskFull { path: path.clone() }, true),
             (StoreError::ReadOnly { path: path.clone() }, true),

@@ -194,7 +194,8 @@ impl StoreFetcher {
             | StoreError::NotReady { .. }
             | StoreError::TooManyStreams { .. }
             | StoreError::TooManyCreations { .. }
-            | StoreError::NotWritten { .. } => Failure::Transient {
+            | StoreError::NotWritten { .. }
+            | StoreError::Ended(_) => Failure::Transient {
                 detail: error.to_string(),
                 retry_after: None,
                 at_once: false,

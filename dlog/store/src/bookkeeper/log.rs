@@ -108,6 +108,8 @@ pub(super) enum LogError {
     Failed(String),
     /// The log does not exist.
     NotFound,
+    /// The log's writer ended it.
+    Ended,
 }
 
 impl LogError {
@@ -124,6 +126,7 @@ impl LogError {
             Self::Lost(_) => StoreError::Fenced(stream.clone()),
             Self::NotFound => StoreError::StreamNotFound(stream.clone()),
             Self::Failed(detail) => unreachable(stream, detail),
+            Self::Ended => StoreError::Ended(stream.clone()),
         }
     }
 }
@@ -141,6 +144,7 @@ impl fmt::Display for LogError {
         match self {
             Self::Lost(reason) | Self::Failed(reason) => f.write_str(reason),
             Self::NotFound => f.write_str("the log stream was deleted"),
+            Self::Ended => f.write_str("the log stream was ended by its writer"),
         }
     }
 }
@@ -197,8 +201,7 @@ impl<Z: ZooKeeper> Log<Z> {
         let mut owned = self.owned.lock().await;
         let max_txid = owned.nodes().max_txid.value;
         if max_txid == END_OF_STREAM_TXID {
-            let reason = "the log stream was ended: nothing can be appended to it";
-            return Err(LogError::Failed(reason.to_owned()));
+            return Err(LogError::Ended);
         }
         let now = (self.cluster.unix_ms)();
         let first_txid = last_txid.max(max_txid).max(now);

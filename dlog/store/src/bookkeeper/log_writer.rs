@@ -294,7 +294,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
             (append.done)(Err(if is_lost {
                 StoreError::Fenced(self.stream.clone())
             } else {
-                self.unreachable(error.to_string())
+                error.clone().of(&self.stream)
             }));
         }
     }

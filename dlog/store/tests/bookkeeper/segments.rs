@@ -3,12 +3,13 @@
 use core::time::Duration;
 
 use distributedlog::Dlsn;
+use distributedlog_bookkeeper::zookeeper::Op;
 use distributedlog_store::bookkeeper::BookKeeperSettings;
 use distributedlog_store::{LogStore, ReadLimit, StoreError, StoredEntry};
 use distributedlog_testkit::bookies::BookieMode;
 use tokio::time::{Instant, sleep};
 
-use crate::kit::{Kit, name, record};
+use crate::kit::{Kit, NAMESPACE, name, record};
 
 fn small_segments() -> BookKeeperSettings {
     BookKeeperSettings {
@@ -263,4 +264,25 @@ async fn a_read_does_not_wait_at_the_end_of_a_completed_segment() {
         next = read.next;
     }
     assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+/// A writer of Java marks the end in the node of the largest transaction id.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_its_writer_ended_takes_no_append() {
+    let kit = Kit::new(47, 3);
+    let process = kit.process(1).await;
+    let lease = process.own("s").await;
+    process.append(&lease, "one").await.expect("stored");
+    process.store.release(&lease).await.expect("released");
+    kit.cluster.ensemble.apply(&[Op::Set {
+        path: format!("{NAMESPACE}/s/<default>/maxtxid"),
+        data: i64::MAX.to_string().into_bytes(),
+        version: None,
+    }]);
+    let lease = process.acquire("s").await.expect("nobody owns it");
+    for _ in 0..2 {
+        let refused = process.append(&lease, "two").await;
+        assert_eq!(refused, Err(StoreError::Ended(name("s"))));
+    }
+    assert_eq!(process.payloads("s").await.len(), 1);
 }
