@@ -171,15 +171,10 @@ pub fn truncation(
     changes
 }
 
-/// Returns the segments that retention lets go, in order: completed before `cutoff_unix_ms`, and if
-/// the application truncates itself only those that it truncated as a whole. The newest completed
-/// segment stays, because sequence ids go on from it.
+/// Returns the segments that are no longer needed, in order: truncated as a whole, or completed
+/// before `cutoff_unix_ms`. The newest completed segment stays, because sequence ids go on from it.
 #[must_use]
-pub fn expired(
-    segments: &[StoredSegment],
-    cutoff_unix_ms: i64,
-    only_truncated: bool,
-) -> &[StoredSegment] {
+pub fn expired(segments: &[StoredSegment], cutoff_unix_ms: i64) -> &[StoredSegment] {
     let is_completed = |it: &StoredSegment| matches!(it.segment.state, SegmentState::Completed(_));
     let newest = segments.iter().rposition(is_completed).unwrap_or(0);
     let count = segments[..newest]
@@ -187,8 +182,7 @@ pub fn expired(
         .take_while(|it| match it.segment.state {
             SegmentState::InProgress => false,
             SegmentState::Completed(end) => {
-                let may_go = !only_truncated || it.segment.truncation == Truncation::Whole;
-                may_go && end.completed_unix_ms < cutoff_unix_ms
+                it.segment.truncation == Truncation::Whole || end.completed_unix_ms < cutoff_unix_ms
             }
         })
         .count();
@@ -320,14 +314,14 @@ mod tests {
             completed(3, 5, 1),
             stored("5;4;10;4;0;0;-1"),
         ];
-        assert_eq!(expired(&segments, 20, false).len(), 1);
-        assert_eq!(expired(&segments, 21, false).len(), 2);
-        assert_eq!(expired(&segments, i64::MAX, false).len(), 2);
-        assert_eq!(expired(&segments[..1], i64::MAX, false).len(), 0);
-        assert_eq!(expired(&[], i64::MAX, false).len(), 0);
-        assert_eq!(expired(&segments, i64::MAX, true).len(), 0);
+        assert_eq!(expired(&segments, 20).len(), 1);
+        assert_eq!(expired(&segments, 21).len(), 2);
+        assert_eq!(expired(&segments, i64::MAX).len(), 2);
+        assert_eq!(expired(&segments[..1], i64::MAX).len(), 0);
+        assert_eq!(expired(&[], i64::MAX).len(), 0);
+        assert_eq!(expired(&segments, i64::MIN).len(), 0);
         segments[0].segment.truncation = Truncation::Whole;
         segments[1].segment.truncation = Truncation::Partial;
-        assert_eq!(expired(&segments, i64::MAX, true).len(), 1);
+        assert_eq!(expired(&segments, i64::MIN).len(), 1);
     }
 }

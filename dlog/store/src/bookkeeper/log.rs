@@ -11,9 +11,7 @@ use distributedlog_bookkeeper::namespace::nodes::{
     HeldLock, LogError as NodesError, LogNodes, OwnedLog, WriteLock,
 };
 use distributedlog_bookkeeper::namespace::plan::END_OF_STREAM_TXID;
-use distributedlog_bookkeeper::namespace::{
-    Completed, LogSegment, SegmentState, StoredSegment, retention,
-};
+use distributedlog_bookkeeper::namespace::{Completed, LogSegment, SegmentState, retention};
 use distributedlog_bookkeeper::zookeeper::ZooKeeper;
 use distributedlog_bookkeeper::{LedgerId, NO_ENTRY};
 use tokio::time::sleep;
@@ -392,8 +390,8 @@ impl<Z: ZooKeeper> Log<Z> {
     }
 }
 
-/// Deletes the segments of a log that retention lets go: completed before that time, or truncated
-/// as a whole.
+/// Deletes the segments of a log that are truncated as a whole, and those that were completed
+/// longer ago than the retention, if there is one.
 pub(super) async fn purge<Z: ZooKeeper>(
     cluster: &Cluster,
     nodes: &LogNodes<Z>,
@@ -403,11 +401,8 @@ pub(super) async fn purge<Z: ZooKeeper>(
     // A copy of its own: deleting nodes needs their versions alone, not those of the writers.
     let mut log = OwnedLog::read(nodes.clone(), first_sequence_number).await?;
     let now = (cluster.unix_ms)();
-    let expired: Vec<StoredSegment> = match retention_ms {
-        Some(age) => retention::expired(log.segments(), now - age, false).to_vec(),
-        None => retention::expired(log.segments(), i64::MAX, true).to_vec(),
-    };
-    for segment in expired {
+    let cutoff = retention_ms.map_or(i64::MIN, |age| now - age);
+    for segment in retention::expired(log.segments(), cutoff).to_vec() {
         let LogSegment {
             ledger,
             sequence_number,

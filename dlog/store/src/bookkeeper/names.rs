@@ -131,7 +131,7 @@ impl<Z: ZooKeeper> Names<Z> {
                 self.cluster.stop_writer(stored.segment.ledger).await;
             }
         }
-        for stored in retention::expired(&segments, i64::MAX, false) {
+        for stored in retention::expired(&segments, i64::MAX) {
             log.delete_segment(&stored.node_name).await?;
             let ledger = stored.segment.ledger;
             self.cluster.delete(ledger).await;

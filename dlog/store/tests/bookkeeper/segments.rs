@@ -238,6 +238,27 @@ async fn segments_beyond_the_retention_are_deleted_when_the_next_one_starts() {
     assert_eq!(ledgers, info.segments.len(), "no ledger is left");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_truncated_does_not_wait_for_the_retention() {
+    let kit = Kit::new(48, 3);
+    let settings = BookKeeperSettings {
+        retention: Some(Duration::from_secs(3600)),
+        ..BookKeeperSettings::default()
+    };
+    let process = kit.process_with(1, settings).await;
+    let mut last = Dlsn::new(1, 0, 0);
+    for text in ["one", "two", "three"] {
+        let lease = process.own("s").await;
+        last = process.append(&lease, text).await.expect("stored");
+        process.store.release(&lease).await.expect("released");
+    }
+    let truncated = process.store.truncate(&name("s"), last).await;
+    truncated.expect("truncated");
+    let nodes = kit.cluster.ensemble.nodes();
+    let ledgers = nodes.keys().filter(|it| it.contains("/L0")).count();
+    assert_eq!(ledgers, 1, "the newest stays");
+}
+
 /// Behind the last record that was read only a control record follows: the next segment has more.
 #[tokio::test(start_paused = true)]
 async fn a_read_does_not_wait_at_the_end_of_a_completed_segment() {
