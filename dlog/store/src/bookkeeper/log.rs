@@ -401,6 +401,16 @@ pub(super) async fn purge<Z: ZooKeeper>(
     // A copy of its own: deleting nodes needs their versions alone, not those of the writers.
     let mut log = OwnedLog::read(nodes.clone(), first_sequence_number).await?;
     let now = (cluster.unix_ms)();
+    #[cfg(seeded_bugs)]
+    let retention_ms = if super::seeded_bugs::is_on(super::seeded_bugs::Bug::RetentionIgnoresAge) {
+        retention_ms.map(|_| 0)
+    } else {
+        retention_ms
+    };
+    #[cfg(seeded_bugs)]
+    if super::seeded_bugs::is_on(super::seeded_bugs::Bug::NothingExpires) {
+        return Ok(());
+    }
     let cutoff = retention_ms.map_or(i64::MIN, |age| now - age);
     for segment in retention::expired(log.segments(), cutoff).to_vec() {
         let LogSegment {
@@ -408,6 +418,10 @@ pub(super) async fn purge<Z: ZooKeeper>(
             sequence_number,
             ..
         } = segment.segment;
+        #[cfg(seeded_bugs)]
+        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::LedgerGoesFirst) {
+            cluster.delete(ledger).await;
+        }
         log.delete(sequence_number).await?;
         cluster.delete(ledger).await;
         tracing::info!(ledger, sequence_number, "deleted a log segment");

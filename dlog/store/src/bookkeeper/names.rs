@@ -132,8 +132,12 @@ impl<Z: ZooKeeper> Names<Z> {
             }
         }
         for stored in retention::expired(&segments, i64::MAX) {
-            log.delete_segment(&stored.node_name).await?;
             let ledger = stored.segment.ledger;
+            #[cfg(seeded_bugs)]
+            if super::seeded_bugs::is_on(super::seeded_bugs::Bug::LedgerGoesFirst) {
+                self.cluster.delete(ledger).await;
+            }
+            log.delete_segment(&stored.node_name).await?;
             self.cluster.delete(ledger).await;
             ledgers.retain(|it| *it != ledger);
         }

@@ -33,4 +33,10 @@ distributedlog::seeded_bugs! {
     NewsAreMissed = "news-are-missed";
     /// The ledger that an earlier owner allocated and did not use is left.
     AllocationLeaks = "allocation-leaks";
+    /// A ledger is deleted before the node of its segment.
+    LedgerGoesFirst = "ledger-goes-first";
+    /// Retention lets every completed segment but the newest go, however young it is.
+    RetentionIgnoresAge = "retention-ignores-age";
+    /// What is truncated or expired is not deleted.
+    NothingExpires = "nothing-expires";
 }

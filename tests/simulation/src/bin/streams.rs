@@ -33,10 +33,23 @@ struct Args {
     #[cfg(seeded_bugs)]
     #[arg(long)]
     every_bug: bool,
+    /// Enable this seeded bug
+    #[cfg(seeded_bugs)]
+    #[arg(long, conflicts_with = "every_bug")]
+    bug: Option<String>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    #[cfg(seeded_bugs)]
+    if let Some(name) = &args.bug {
+        use distributedlog_store::bookkeeper::seeded_bugs::{Bug, switch_on};
+        let Some(bug) = Bug::ALL.iter().find(|it| it.name() == name) else {
+            eprintln!("there is no seeded bug {name}");
+            return ExitCode::FAILURE;
+        };
+        switch_on(*bug);
+    }
     #[cfg(seeded_bugs)]
     if args.every_bug {
         return if find_every_bug(&args) {

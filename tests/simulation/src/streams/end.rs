@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::nodes;
 use super::oracle::START;
-use super::process::Process;
+use super::process::{Process, unix_ms};
 use super::workload::{append, delete_once, read_once};
 use super::world::{World, lock};
 
@@ -51,11 +51,17 @@ pub(super) async fn check(world: &Arc<World>, random: &mut Random) {
         }
     }
     let settings = world.plan.settings.clone();
-    let last = Process::start(&world.cluster, settings, LAST, 0).await;
+    let last = Process::start(&world.cluster, settings, LAST, (0, world.start)).await;
     let last = last.expect("ZooKeeper answers");
     lock(&world.processes).push(Arc::clone(&last));
     for stream in 0..world.plan.streams {
         let lease = own(world, &last, stream).await;
+        // Deletes what is left of segments that are truncated or expired.
+        let age = world.plan.settings.retention;
+        let cutoff = age.map_or(i64::MIN, |age| unix_ms(world.elapsed().saturating_sub(age)));
+        let purged = last.store.truncate(&world.name(stream), START).await;
+        purged.expect("it can be truncated");
+        nodes::check_purged(&world.cluster, &world.name(stream), cutoff);
         read_all(world, &last, stream, random).await;
         let written = append(world, &last, stream, &lease, 1).await;
         assert!(matches!(written, Ok(Ok(_))), "I8 {written:?}");
@@ -156,7 +162,7 @@ async fn read_all(world: &Arc<World>, process: &Arc<Process>, stream: usize, ran
     loop {
         match read_once(world, process, stream, from, random).await {
             Some((next, true)) if next == from => {
-                world.oracle().check_end(stream, next);
+                world.oracle().check_end(stream, next, world.elapsed());
                 return;
             }
             Some((next, _)) => from = next,

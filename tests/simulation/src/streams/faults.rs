@@ -11,6 +11,7 @@ use distributedlog_testkit::bookies::BookieMode;
 use distributedlog_testkit::zookeeper::Delivery;
 use tokio::time::Instant;
 
+use super::gate::Gate;
 use super::plan::Kind;
 use super::process::Process;
 use super::workload;
@@ -36,6 +37,7 @@ enum End {
     /// The ensemble ends a session that it has not heard for its timeout.
     Expires(i64),
     Healed(Arc<Process>),
+    Linked(Arc<Gate>),
     Started(u16),
 }
 
@@ -127,6 +129,7 @@ impl Faults {
                 process.resume(world.elapsed());
             }
             End::Healed(_) => {}
+            End::Linked(link) => link.set_open(true),
             End::Started(number) => {
                 self.start(world, number).await;
             }
@@ -137,7 +140,7 @@ impl Faults {
     pub(super) async fn start(&mut self, world: &Arc<World>, number: u16) {
         let seed = self.random.bits();
         let settings = world.plan.settings.clone();
-        match Process::start(&world.cluster, settings, number, seed).await {
+        match Process::start(&world.cluster, settings, number, (seed, world.start)).await {
             Some(process) => {
                 world.note(format_args!("{number} is started"));
                 workload::start(world, &process, &mut self.random);
@@ -161,7 +164,7 @@ impl Faults {
             | Kind::BookieLost
             | Kind::Slow => self.disturb_bookies(world, kind),
             Kind::ZooKeeper => self.disturb_zookeeper(world),
-            Kind::Expire | Kind::Partition | Kind::Pause | Kind::Kill => {
+            Kind::Expire | Kind::Partition | Kind::Cut | Kind::Pause | Kind::Kill => {
                 if let Some(process) = world.random_process(&mut self.random) {
                     self.disturb_process(world, kind, &process);
                 }
@@ -213,6 +216,7 @@ impl Faults {
             | Kind::ZooKeeper
             | Kind::Expire
             | Kind::Partition
+            | Kind::Cut
             | Kind::Pause
             | Kind::Kill => {}
         }
@@ -252,6 +256,13 @@ impl Faults {
         world.may_leave.fetch_add(1, Ordering::Relaxed);
         match kind {
             Kind::Expire => ensemble.expire(session),
+            Kind::Cut => {
+                let ids = world.cluster.bookies.ids();
+                let link = process.links.of(&ids[self.random.index(ids.len())]);
+                link.set_open(false);
+                let time = self.time(50, 8_000);
+                self.after(time, End::Linked(link));
+            }
             Kind::Partition | Kind::Pause => {
                 ensemble.partition(session);
                 if kind == Kind::Pause {

@@ -3,6 +3,7 @@
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,16 +64,32 @@ impl Gate {
 /// Connections of one process to the bookies.
 pub(super) struct Network {
     pub(super) gate: Arc<Gate>,
+    pub(super) links: Links,
     pub(super) bookies: ModelBookies,
+}
+
+/// What passes between a process and each bookie.
+#[derive(Clone, Default)]
+pub(super) struct Links(Arc<Mutex<BTreeMap<BookieId, Arc<Gate>>>>);
+
+impl Links {
+    /// Returns the gate between the process and a bookie.
+    pub(super) fn of(&self, bookie: &BookieId) -> Arc<Gate> {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = links.entry(bookie.clone()).or_insert_with(Gate::new);
+        Arc::clone(link)
+    }
 }
 
 impl Connect for Network {
     fn connect<'a>(&'a self, bookie: &'a BookieId) -> ConnectFuture<'a> {
         Box::pin(async move {
+            let link = self.links.of(bookie);
             self.gate.opened().await;
+            link.opened().await;
             let stream: Box<dyn Stream> = Box::new(GatedStream {
                 stream: self.bookies.connect(bookie).await?,
-                gate: Arc::clone(&self.gate),
+                gates: [Arc::clone(&self.gate), link],
             });
             Ok(stream)
         })
@@ -81,7 +98,18 @@ impl Connect for Network {
 
 struct GatedStream {
     stream: Box<dyn Stream>,
-    gate: Arc<Gate>,
+    gates: [Arc<Gate>; 2],
+}
+
+impl GatedStream {
+    fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
+        let is_shut = self.gates.iter().any(|it| it.poll_open(cx).is_pending());
+        if is_shut {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
 }
 
 impl AsyncRead for GatedStream {
@@ -90,7 +118,7 @@ impl AsyncRead for GatedStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.gate.poll_open(cx).is_pending() {
+        if self.poll_open(cx).is_pending() {
             return Poll::Pending;
         }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
@@ -103,7 +131,7 @@ impl AsyncWrite for GatedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.gate.poll_open(cx).is_pending() {
+        if self.poll_open(cx).is_pending() {
             return Poll::Pending;
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)

@@ -8,6 +8,7 @@ use distributedlog_bookkeeper::metadata::{Layout, LedgerMetadata, LedgerState};
 use distributedlog_bookkeeper::namespace::{LogPaths, LogSegment, SegmentState, Truncation};
 use distributedlog_store::StreamName;
 use distributedlog_testkit::bookies::{ModelCluster, ROOT};
+use distributedlog_testkit::zookeeper::ModelNode;
 
 use super::process::NAMESPACE;
 
@@ -51,6 +52,42 @@ pub(super) fn check_copies(cluster: &ModelCluster, stream: &StreamName, at: Dlsn
     );
 }
 
+/// A stream's segments in their order.
+fn segments_of(nodes: &BTreeMap<String, ModelNode>, stream: &StreamName) -> Vec<LogSegment> {
+    let below = format!("{}/", paths(stream).segments());
+    let segments = nodes
+        .range(below.clone()..)
+        .take_while(|it| it.0.starts_with(&below));
+    let mut segments: Vec<LogSegment> = segments
+        .map(|(path, node)| {
+            let segment = LogSegment::decode(&node.data).expect("I7 a segment decodes");
+            assert_eq!(*path, format!("{below}{}", segment.node_name()), "I7");
+            segment
+        })
+        .collect();
+    segments.sort_by_key(|it| it.sequence_number);
+    segments
+}
+
+/// Segments that are truncated as a whole, or were completed before that time, are gone. The newest
+/// completed one stays.
+pub(super) fn check_purged(cluster: &ModelCluster, stream: &StreamName, cutoff: i64) {
+    let segments = segments_of(&cluster.ensemble.nodes(), stream);
+    let completed = segments.iter().filter_map(|it| match it.state {
+        SegmentState::Completed(end) => Some((it, end.completed_unix_ms)),
+        SegmentState::InProgress => None,
+    });
+    // They go in their order: the first one is looked at.
+    let completed: Vec<_> = completed.collect();
+    if let [(segment, time), _, ..] = completed[..] {
+        assert!(
+            segment.truncation != Truncation::Whole && time >= cutoff,
+            "I8 a segment of {stream} is left that is truncated, or was completed before {cutoff}: \
+             {segment:?}"
+        );
+    }
+}
+
 /// At the end each log is a valid one, and no ledger is left that no log names, beyond `may_leave`.
 ///
 /// `counts` are the numbers of records of each stream's segments that are known.
@@ -68,18 +105,7 @@ pub(super) fn check_end(
             continue;
         };
         let max: i64 = text(&max.data).parse().expect("I7 the largest number");
-        let below = format!("{folder}/");
-        let segments = nodes
-            .range(below.clone()..)
-            .take_while(|it| it.0.starts_with(&below));
-        let mut segments: Vec<LogSegment> = segments
-            .map(|(path, node)| {
-                let segment = LogSegment::decode(&node.data).expect("I7 a segment decodes");
-                assert_eq!(*path, format!("{below}{}", segment.node_name()), "I7");
-                segment
-            })
-            .collect();
-        segments.sort_by_key(|it| it.sequence_number);
+        let segments = segments_of(&nodes, stream);
         check_log(cluster, stream, &segments, max);
         for segment in &segments {
             if let Some(&count) = counts.get(&segment.sequence_number)
@@ -131,13 +157,7 @@ fn check_log(cluster: &ModelCluster, stream: &StreamName, segments: &[LogSegment
             panic!("I7 a segment of {stream} is in progress: {segments:?}");
         };
         let Some(ledger) = ledger_of(cluster, segment.ledger) else {
-            // Its node is deleted with the next segment's start: that of the ledger was first.
-            let is_truncated = segment.truncation == Truncation::Whole;
-            assert!(
-                is_truncated,
-                "I7 the ledger of {segment:?} of {stream} exists"
-            );
-            continue;
+            panic!("I7 the ledger of {segment:?} of {stream} exists");
         };
         assert_eq!(ledger.state, LedgerState::Closed, "I7 {segment:?}");
         assert!(

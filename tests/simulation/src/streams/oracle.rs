@@ -25,6 +25,8 @@ pub(super) enum Outcome {
 #[derive(Clone, Copy, Debug)]
 struct Record {
     stream: usize,
+    /// Time at which its append began.
+    begun: Duration,
     outcome: Outcome,
     /// True if the stream was deleted since the append began: the record may be gone.
     is_excused: bool,
@@ -47,6 +49,8 @@ pub(super) struct Stream {
     content: BTreeMap<Dlsn, RecordId>,
     /// Position before which records may be gone.
     truncated: Dlsn,
+    /// Positions of truncations that are under way, or whose process died.
+    truncating: Vec<Dlsn>,
     /// Acknowledged appends by lease: the number of the call, and the position.
     leases: BTreeMap<u64, BTreeMap<u64, Dlsn>>,
 }
@@ -81,6 +85,8 @@ pub(super) struct Begun {
 #[derive(Debug)]
 pub(super) struct Oracle {
     pub(super) streams: Vec<Stream>,
+    /// Age at which log segments are deleted.
+    retention: Option<Duration>,
     records: Vec<Record>,
     /// Records that readers saw.
     pub(super) records_read: u64,
@@ -89,11 +95,14 @@ pub(super) struct Oracle {
 /// Time in which a process learns of a deletion, while nothing keeps it from it.
 const NEWS: Duration = Duration::from_secs(1);
 
+/// Unit of the processes' clocks.
+const TICK: Duration = Duration::from_millis(1);
+
 /// Position before everything.
 pub(super) const START: Dlsn = Dlsn::new(1, 0, 0);
 
 impl Oracle {
-    pub(super) fn new(streams: usize) -> Self {
+    pub(super) fn new(streams: usize, retention: Option<Duration>) -> Self {
         let stream = |number: usize| Stream {
             name: format!("stream-{number}").parse().expect("a valid name"),
             changes: 0,
@@ -101,21 +110,24 @@ impl Oracle {
             deleted: Duration::ZERO,
             content: BTreeMap::new(),
             truncated: START,
+            truncating: Vec::new(),
             leases: BTreeMap::new(),
         };
         Self {
             streams: (0..streams).map(stream).collect(),
+            retention,
             records: Vec::new(),
             records_read: 0,
         }
     }
 
     /// Takes new records of a stream.
-    pub(super) fn begin(&mut self, stream: usize, count: usize) -> Vec<RecordId> {
+    pub(super) fn begin(&mut self, stream: usize, count: usize, now: Duration) -> Vec<RecordId> {
         let first = self.records.len() as RecordId;
         let is_excused = self.streams[stream].is_deleting;
         let record = Record {
             stream,
+            begun: now,
             outcome: Outcome::Pending,
             is_excused,
             is_gone: false,
@@ -225,7 +237,7 @@ impl Oracle {
         &mut self,
         stream: usize,
         moment: Moment,
-        from: Dlsn,
+        (from, now): (Dlsn, Duration),
         read: &ReadBatch,
     ) {
         if self.moment(stream) != Some(moment) {
@@ -267,8 +279,12 @@ impl Oracle {
         let start = read.start.max(known.truncated);
         if start < read.next {
             for (at, id) in known.content.range(start..read.next) {
+                // Segments that expire are deleted from the beginning on.
+                let number = at.log_segment_sequence_no;
+                let mut others = found.iter().map(|it| it.0.log_segment_sequence_no);
+                let is_expired = self.has_expired(*id, now) && others.all(|it| it > number);
                 assert!(
-                    found.iter().any(|it| it.0 == *at),
+                    is_expired || found.iter().any(|it| it.0 == *at),
                     "I1 record {id} at {at:?} was not returned between {start:?} and {:?}",
                     read.next
                 );
@@ -276,12 +292,19 @@ impl Oracle {
         }
     }
 
+    /// Returns true if the segment of a record may have been deleted because of its age: it was
+    /// completed after the record's append began.
+    fn has_expired(&self, id: RecordId, now: Duration) -> bool {
+        let begun = self.records[id as usize].begun;
+        self.retention.is_some_and(|age| begun + age <= now + TICK)
+    }
+
     /// Everything that was acknowledged, or seen, is before the end that a reader reached.
-    pub(super) fn check_end(&self, stream: usize, end: Dlsn) {
+    pub(super) fn check_end(&self, stream: usize, end: Dlsn, now: Duration) {
         let known = &self.streams[stream];
         let last = known.content.range(known.truncated..).next_back();
         assert!(
-            known.is_deleting || last.is_none_or(|it| *it.0 < end),
+            known.is_deleting || last.is_none_or(|it| *it.0 < end || self.has_expired(*it.1, now)),
             "I1 record {last:?} is there, and the stream ends at {end:?}"
         );
     }
@@ -291,6 +314,10 @@ impl Oracle {
         let slots = |id: RecordId| record(id).slots as i32;
         let counted = self.streams.iter().map(|stream| {
             let mut counts = BTreeMap::new();
+            if stream.is_deleting {
+                // Its deletion failed: what was appended since is not known.
+                return counts;
+            }
             for (at, &id) in stream.content.range(stream.truncated..) {
                 *counts.entry(at.log_segment_sequence_no).or_default() += slots(id);
             }
@@ -302,8 +329,17 @@ impl Oracle {
     }
 
     pub(super) fn begin_truncate(&mut self, stream: usize, before: Dlsn) {
-        let known = &mut self.streams[stream].truncated;
-        *known = before.max(*known);
+        let stream = &mut self.streams[stream];
+        stream.truncated = before.max(stream.truncated);
+        stream.truncating.push(before);
+    }
+
+    /// A truncation has an outcome: a stream that is created from now on is not concerned.
+    pub(super) fn end_truncate(&mut self, stream: usize, before: Dlsn) {
+        let truncating = &mut self.streams[stream].truncating;
+        if let Some(at) = truncating.iter().position(|it| *it == before) {
+            truncating.swap_remove(at);
+        }
     }
 
     /// Returns a position to truncate before: that of a known record.
@@ -340,7 +376,9 @@ impl Oracle {
         state.changes += 1;
         state.content.clear();
         state.leases.clear();
-        state.truncated = START;
+        // One that began before may take effect on the stream that is created next.
+        let truncating = state.truncating.iter().copied();
+        state.truncated = truncating.max().unwrap_or(START);
         for record in self.records.iter_mut().filter(|it| it.stream == stream) {
             record.is_excused = true;
             record.is_gone |= record.outcome != Outcome::Pending;

@@ -24,13 +24,15 @@ pub(super) enum Kind {
     Expire,
     /// ZooKeeper cannot be reached from a process for a while.
     Partition,
+    /// A bookie cannot be reached from a process for a while.
+    Cut,
     /// A process is cut off from everything for a while.
     Pause,
     /// A process is killed, and another one started in its place.
     Kill,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::BookieDown,
     Kind::BookieSilent,
     Kind::BookieReadOnly,
@@ -39,6 +41,7 @@ const KINDS: [Kind; 10] = [
     Kind::ZooKeeper,
     Kind::Expire,
     Kind::Partition,
+    Kind::Cut,
     Kind::Pause,
     Kind::Kill,
 ];
@@ -86,6 +89,7 @@ impl Plan {
             add_timeout: ms(random, 200, 2_000),
             read_timeout: ms(random, 500, 3_000),
             control_delay: random.between(Duration::ZERO, Duration::from_millis(20)),
+            retention: random.one_in(4).then(|| ms(random, 1_000, 8_000)),
             ..BookKeeperSettings::default()
         };
         // Few kinds in quick succession, or many of them.

@@ -11,9 +11,18 @@ use distributedlog_store::bookkeeper::{BookKeeperSettings, BookKeeperStore, Ense
 use distributedlog_testkit::Random;
 use distributedlog_testkit::bookies::ModelCluster;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::gate::{Gate, Network};
+use super::gate::{Gate, Links, Network};
 use super::session::ProcessSession;
+
+/// Time at which runs begin, in milliseconds since 1970.
+const FIRST_UNIX_MS: i64 = 1_767_225_600_000;
+
+/// Returns the time since 1970, at a time since the run began.
+pub(super) fn unix_ms(elapsed: Duration) -> i64 {
+    FIRST_UNIX_MS + i64::try_from(elapsed.as_millis()).unwrap_or(0)
+}
 
 /// Path of the namespace.
 pub(super) const NAMESPACE: &str = "/messaging/distributedlog";
@@ -25,6 +34,8 @@ pub(super) struct Process {
     pub(super) store: Store,
     pub(super) owner: Owner,
     pub(super) gate: Arc<Gate>,
+    /// Its connections to the bookies.
+    pub(super) links: Links,
     /// Numbers of its sessions with ZooKeeper.
     sessions: Arc<Mutex<Vec<i64>>>,
     is_alive: AtomicBool,
@@ -40,7 +51,7 @@ impl Process {
         cluster: &ModelCluster,
         settings: BookKeeperSettings,
         number: u16,
-        seed: u64,
+        (seed, begun): (u64, Instant),
     ) -> Option<Arc<Self>> {
         let gate = Gate::new();
         let numbers = Arc::new(Mutex::new(Vec::new()));
@@ -50,11 +61,17 @@ impl Process {
             ledger_sessions: sessions,
             servers: "zk",
         };
+        let links = Links::default();
         let network = Network {
             gate: Arc::clone(&gate),
+            links: links.clone(),
             bookies: cluster.bookies.clone(),
         };
-        let environment = cluster.environment();
+        let mut environment = cluster.environment();
+        // Processes' clocks differ, unless they compare ages of log segments.
+        if settings.retention.is_some() {
+            environment.unix_ms = Arc::new(move || unix_ms(begun.elapsed()));
+        }
         let network = Some(Arc::new(network) as _);
         let store =
             BookKeeperStore::open(settings, environment, ensembles, NAMESPACE, network).await;
@@ -65,6 +82,7 @@ impl Process {
                 address: format!("127.0.0.1:{}", 8000 + number),
             },
             gate,
+            links,
             sessions: numbers,
             is_alive: AtomicBool::new(true),
             back_ms: AtomicU64::new(0),

@@ -1,6 +1,7 @@
 //! Runs a seed.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use distributedlog_testkit::Random;
 use tokio::runtime::Builder;
@@ -70,6 +71,8 @@ async fn run(seed: u64, prints: bool) -> StreamsReport {
     let begun = tokio::time::Instant::now();
     let world = World::new(random.bits(), plan, trace.clone());
     world.note(format_args!("{:?}", world.plan));
+    // It ends with the runtime.
+    tokio::spawn(Arc::clone(&world).keep_time());
     let mut faults = Faults::new(random.bits());
     for number in 1..=world.plan.processes {
         faults.start(&world, number).await;

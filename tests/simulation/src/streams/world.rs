@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::nodes;
 use super::oracle::{Begun, Oracle};
 use super::plan::Plan;
-use super::process::{NAMESPACE, Process};
+use super::process::{NAMESPACE, Process, unix_ms};
 use crate::seeds::panicked;
 use crate::trace::Trace;
 
@@ -28,7 +28,7 @@ pub(super) struct World {
     pub(super) processes: Mutex<Vec<Arc<Process>>>,
     oracle: Mutex<Oracle>,
     trace: Trace,
-    start: Instant,
+    pub(super) start: Instant,
     is_stopping: AtomicBool,
     calls: AtomicU64,
     /// Appends without an outcome: the time by which they have one, and their process.
@@ -56,7 +56,7 @@ impl World {
             create(NAMESPACE, binding.as_bytes()),
         ]);
         Arc::new(Self {
-            oracle: Mutex::new(Oracle::new(plan.streams)),
+            oracle: Mutex::new(Oracle::new(plan.streams, plan.settings.retention)),
             deletions: (0..plan.streams).map(|_| AtomicBool::new(false)).collect(),
             plan,
             cluster,
@@ -119,7 +119,8 @@ impl World {
     pub(super) fn deletion(&self, stream: usize) -> Option<Deletion<'_>> {
         let is_taken = &self.deletions[stream];
         let was_taken = is_taken.swap(true, Ordering::Relaxed);
-        (!was_taken).then_some(Deletion(is_taken))
+        // Not `then_some`, whose argument is dropped otherwise: that would release the other's.
+        (!was_taken).then(|| Deletion(is_taken))
     }
 
     pub(super) fn begin_append(&self, call: u64, due: Instant, process: &Arc<Process>) {
@@ -156,14 +157,19 @@ impl World {
         alive.get(random.index(alive.len())).cloned()
     }
 
-    /// Passes time, and lets the ensemble and the checks follow.
+    /// Lets the ensemble's clock follow.
+    pub(super) async fn keep_time(self: Arc<Self>) {
+        loop {
+            self.cluster.ensemble.set_unix_ms(unix_ms(self.elapsed()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Passes time, and lets the checks follow.
     pub(super) async fn pass(&self, time: Duration) {
         let end = Instant::now() + time;
         loop {
             let now = Instant::now();
-            let unix_ms = 1_767_225_600_000 + self.start.elapsed().as_millis();
-            let unix_ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
-            self.cluster.ensemble.set_unix_ms(unix_ms);
             self.check_times();
             // A promise was broken on another task.
             assert!(panicked().is_none(), "the run ends");
