@@ -10,13 +10,16 @@ use crate::wire::record_set::{SetIdentity, WriterId};
 ///
 /// A version (1), the writers (their number, then each id, two 64-bit numbers and the bitmap behind
 /// its length) and the parts (their number, then each identity and two 32-bit numbers), all
-/// big-endian.
+/// big-endian. If writers were forgotten the version is 2, and behind each bitmap is the number of
+/// uncertain sequences of its writer, 64-bit, all ones for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedDedup {
     /// In the order in which they were last met.
     pub writers: Vec<SavedWriter>,
     /// Undelivered records of sets that were begun.
     pub parts: Vec<MissingRecords>,
+    /// True if writers were forgotten.
+    pub has_forgotten: bool,
 }
 
 /// Error of decoding a saved state.
@@ -33,7 +36,10 @@ pub enum SavedDedupError {
     Unsound,
 }
 
+/// Version without forgotten writers, which every program reads.
 const VERSION: u8 = 1;
+/// Version with them.
+const FORGETFUL: u8 = 2;
 
 impl SavedDedup {
     /// Copies a deduplicator's state.
@@ -43,24 +49,35 @@ impl SavedDedup {
         Self {
             writers: writers.to_vec(),
             parts: parts.to_vec(),
+            has_forgotten: seen.has_forgotten(),
         }
     }
 
     /// Makes a deduplicator that continues with this state.
     #[must_use]
     pub fn restore(&self, settings: MergeSettings) -> Deduplicator {
-        Deduplicator::restored(settings, &self.writers, &self.parts)
+        Deduplicator::restored(settings, &self.writers, &self.parts, self.has_forgotten)
     }
 
     /// As bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::from([VERSION]);
+        let version = if self.has_forgotten {
+            FORGETFUL
+        } else {
+            VERSION
+        };
+        let mut bytes = Vec::from([version]);
         let count = |length: usize| {
             expect_no_fmt(u32::try_from(length), "settings bound what is remembered").to_be_bytes()
         };
         bytes.extend(count(self.writers.len()));
-        for SavedWriter { writer, window } in &self.writers {
+        for SavedWriter {
+            writer,
+            window,
+            uncertain_to,
+        } in &self.writers
+        {
             bytes.extend(writer.0);
             bytes.extend(window.known_from.to_be_bytes());
             bytes.extend(window.base.to_be_bytes());
@@ -69,6 +86,10 @@ impl SavedDedup {
                 .words
                 .iter()
                 .for_each(|word| bytes.extend(word.to_be_bytes()));
+            if self.has_forgotten {
+                let count = uncertain_to.map_or(0, |last| last.saturating_add(1));
+                bytes.extend(count.to_be_bytes());
+            }
         }
         bytes.extend(count(self.parts.len()));
         for MissingRecords { set, start, end } in &self.parts {
@@ -86,15 +107,16 @@ impl SavedDedup {
     /// [`SavedDedupError`]. Nothing is reserved for a length before the bytes are there.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SavedDedupError> {
         let mut rest = bytes;
+        let mut saved = Self::default();
         match take(&mut rest) {
             Ok([VERSION]) => {}
+            Ok([FORGETFUL]) => saved.has_forgotten = true,
             other => {
                 return Err(SavedDedupError::Version(
                     other.ok().map(|[version]| version),
                 ));
             }
         }
-        let mut saved = Self::default();
         for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
             let writer = WriterId(take(&mut rest)?);
             let (known_from, base) = (
@@ -113,7 +135,19 @@ impl SavedDedup {
             if !window.is_sound() {
                 return Err(SavedDedupError::Unsound);
             }
-            saved.writers.push(SavedWriter { writer, window });
+            let mut uncertain_to = None;
+            if saved.has_forgotten {
+                uncertain_to = match u64::from_be_bytes(take(&mut rest)?) {
+                    0 => None,
+                    u64::MAX => Some(u64::MAX),
+                    count => Some(count - 1),
+                };
+            }
+            saved.writers.push(SavedWriter {
+                writer,
+                window,
+                uncertain_to,
+            });
         }
         for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
             let set: [u8; SetIdentity::BYTES] = take(&mut rest)?;
@@ -146,7 +180,7 @@ impl fmt::Display for SavedDedupError {
         match self {
             Self::Version(Some(version)) => write!(
                 f,
-                "saved sets of version {version}, this program reads {VERSION}"
+                "saved sets of version {version}, this program reads up to {FORGETFUL}"
             ),
             Self::Version(None) => f.write_str("saved sets without any bytes"),
             Self::TooShort => f.write_str("saved sets that end too early"),
@@ -160,6 +194,8 @@ impl core::error::Error for SavedDedupError {}
 
 #[cfg(test)]
 mod tests {
+    use core::num::NonZeroU16;
+
     use super::*;
     use crate::merge::Delivery;
 
@@ -196,6 +232,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_forgotten_stays_uncertain_after_a_restore() {
+        let settings = MergeSettings {
+            writers: NonZeroU16::MIN,
+            ..MergeSettings::default()
+        };
+        let mut seen = Deduplicator::new(settings);
+        for (writer, sequence) in [(1, 7), (2, 0), (1, 3)] {
+            seen.check(identity(writer, sequence), 0, 1);
+        }
+        let saved = SavedDedup::of(&seen);
+        assert!(saved.has_forgotten);
+        let back = SavedDedup::from_bytes(&saved.to_bytes()).expect("it was written just now");
+        assert_eq!(back, saved);
+        let mut restored = back.restore(settings);
+        assert_eq!(restored.check(identity(1, 3), 0, 1), Delivery::Duplicate);
+        assert_eq!(restored.check(identity(1, 7), 0, 1), Delivery::Unknown);
+        assert_eq!(restored.check(identity(1, 8), 0, 1), Delivery::First);
+        // It is not saved which ones.
+        assert_eq!(restored.check(identity(3, 0), 0, 1), Delivery::Unknown);
+        for length in 0..saved.to_bytes().len() {
+            SavedDedup::from_bytes(&saved.to_bytes()[..length]).expect_err("it is cut");
+        }
+    }
+
+    #[test]
     fn nothing_but_whole_saved_sets_is_taken() {
         let bytes = SavedDedup::of(&seen()).to_bytes();
         for length in 0..bytes.len() {
@@ -209,10 +270,10 @@ mod tests {
             SavedDedup::from_bytes(&longer),
             Err(SavedDedupError::TooLong(1))
         );
-        let newer = [&[2], &bytes[1..]].concat();
+        let newer = [&[3], &bytes[1..]].concat();
         assert_eq!(
             SavedDedup::from_bytes(&newer),
-            Err(SavedDedupError::Version(Some(2)))
+            Err(SavedDedupError::Version(Some(3)))
         );
         // A length without the bytes that it announces allocates nothing.
         assert_eq!(

@@ -1,13 +1,17 @@
+use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use super::window::{DedupWindow, Sighting, words_for};
 use super::{MergeSettings, MissingRecords, SavedWriter};
-use crate::wire::record_set::SetIdentity;
+use crate::wire::record_set::{SetIdentity, WriterId};
 
 /// Maximum number of remembered ranges of undelivered records, of sets that were begun and not
 /// delivered to their end. There is one for the set that is being delivered, and one for each
 /// duplicate whose beginning lies before a stream's start or truncation point.
 const MAX_PARTS: usize = 1024;
+
+/// Maximum number of forgotten writers whose newest sequence is kept.
+const MAX_FORMER: usize = 1 << 16;
 
 /// Decision about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +20,8 @@ pub enum Delivery {
     First,
     /// It was delivered from another duplicate of its set.
     Duplicate,
-    /// The dedup window does not reach back to it: it may have been delivered.
+    /// The dedup window does not reach back to it, or its writer was forgotten meanwhile: it may
+    /// have been delivered.
     Unknown,
 }
 
@@ -45,6 +50,11 @@ pub struct Deduplicator {
     /// Undelivered records of sets that were begun, oldest first.
     parts: Vec<MissingRecords>,
     forgotten: u64,
+    /// Newest sequences of writers that were forgotten: those up to it may have been delivered. At
+    /// most [`MAX_FORMER`].
+    former: BTreeMap<WriterId, u64>,
+    /// True if writers were forgotten that are not in `former`.
+    is_former_incomplete: bool,
 }
 
 impl Deduplicator {
@@ -57,18 +67,25 @@ impl Deduplicator {
             writers: Vec::new(),
             parts: Vec::new(),
             forgotten: 0,
+            former: BTreeMap::new(),
+            is_former_incomplete: false,
         }
     }
 
-    /// The same with what was saved, as much of it as the settings allow.
+    /// The same with what was saved, as much of it as the settings allow. `has_forgotten`: what
+    /// [`has_forgotten`](Self::has_forgotten) returned when it was saved.
     #[must_use]
     pub fn restored(
         settings: MergeSettings,
         writers: &[SavedWriter],
         parts: &[MissingRecords],
+        has_forgotten: bool,
     ) -> Self {
         let mut seen = Self::new(settings);
-        seen.writers = writers[writers.len().saturating_sub(seen.max_writers)..].to_vec();
+        seen.is_former_incomplete = has_forgotten;
+        let (excess, kept) = writers.split_at(writers.len().saturating_sub(seen.max_writers));
+        excess.iter().for_each(|writer| seen.forget(writer));
+        seen.writers = kept.to_vec();
         seen.writers
             .iter_mut()
             .for_each(|writer| writer.window.fit(seen.max_words));
@@ -89,13 +106,19 @@ impl Deduplicator {
         self.forgotten
     }
 
+    /// Returns true if a writer was ever forgotten, by this value or by one that it continues.
+    #[must_use]
+    pub fn has_forgotten(&self) -> bool {
+        self.is_former_incomplete || self.forgotten > 0
+    }
+
     /// Records the delivery of record `slot` of the `slots` records of a set, and returns the
     /// decision about it. Do not call it for records without an identity: their duplicates cannot
     /// be recognised.
     pub fn check(&mut self, set: SetIdentity, slot: u32, slots: u32) -> Delivery {
         if self.parts.iter().any(|part| part.set == set) {
             return if self.take(set, slot) {
-                Delivery::First
+                self.first(set)
             } else {
                 Delivery::Duplicate
             };
@@ -113,8 +136,44 @@ impl Deduplicator {
                     end: slots,
                 });
                 self.take(set, slot);
-                Delivery::First
+                self.first(set)
             }
+        }
+    }
+
+    /// Returns the decision about a record that was not delivered as far as is known.
+    fn first(&self, set: SetIdentity) -> Delivery {
+        // Most often the writer is the last one.
+        let mut writers = self.writers.iter().rev();
+        let writer = writers.find(|known| known.writer == set.writer);
+        let uncertain_to = writer.and_then(|writer| writer.uncertain_to);
+        if uncertain_to.is_some_and(|last| set.sequence <= last) {
+            Delivery::Unknown
+        } else {
+            Delivery::First
+        }
+    }
+
+    /// Keeps of a writer that is forgotten the sequences that may have been delivered.
+    fn forget(&mut self, writer: &SavedWriter) {
+        self.forgotten += 1;
+        let last = writer.uncertain_to.unwrap_or(0);
+        let last = last.max(writer.window.newest());
+        if self.former.len() < MAX_FORMER {
+            self.former.insert(writer.writer, last);
+        } else {
+            self.is_former_incomplete = true;
+        }
+    }
+
+    /// Returns the state of a writer whose first set since it was forgotten, or ever, is this one.
+    fn enter(&mut self, set: SetIdentity) -> SavedWriter {
+        let former = self.former.remove(&set.writer);
+        let unknown = self.is_former_incomplete.then_some(u64::MAX);
+        SavedWriter {
+            writer: set.writer,
+            window: DedupWindow::ending_with(set.sequence, self.max_words),
+            uncertain_to: former.or(unknown),
         }
     }
 
@@ -150,18 +209,92 @@ impl Deduplicator {
         {
             Some(place) => self.writers.remove(place),
             None => {
+                let entering = self.enter(set);
                 if self.writers.len() >= self.max_writers {
-                    self.writers.remove(0);
-                    self.forgotten += 1;
+                    let oldest = self.writers.remove(0);
+                    self.forget(&oldest);
                 }
-                SavedWriter {
-                    writer: set.writer,
-                    window: DedupWindow::ending_with(set.sequence, self.max_words),
-                }
+                entering
             }
         };
         let seen = writer.window.note(set.sequence, self.max_words);
         self.writers.push(writer);
         seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroU16;
+
+    use super::*;
+
+    fn identity(writer: u16, sequence: u64) -> SetIdentity {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&writer.to_be_bytes());
+        SetIdentity {
+            writer: WriterId(id),
+            sequence,
+        }
+    }
+
+    fn with_writers(writers: u16) -> MergeSettings {
+        MergeSettings {
+            writers: NonZeroU16::new(writers).expect("not zero"),
+            ..MergeSettings::default()
+        }
+    }
+
+    /// Of 600 writers each writes two sets, and both come from two streams.
+    #[test]
+    fn what_may_have_been_delivered_before_its_writer_was_forgotten_is_unknown() {
+        let mut seen = Deduplicator::new(with_writers(256));
+        for sequence in 0..2 {
+            for writer in 0..600 {
+                let delivery = seen.check(identity(writer, sequence), 0, 1);
+                assert_eq!(delivery, Delivery::First, "{writer} {sequence}");
+            }
+        }
+        for sequence in 0..2 {
+            for writer in 0..600 {
+                let delivery = seen.check(identity(writer, sequence), 0, 1);
+                assert_eq!(delivery, Delivery::Unknown, "{writer} {sequence}");
+            }
+        }
+        // A set that is newer than those is none of them.
+        assert_eq!(seen.check(identity(7, 2), 0, 1), Delivery::First);
+    }
+
+    #[test]
+    fn every_record_of_an_uncertain_set_is_unknown_once() {
+        let mut seen = Deduplicator::new(with_writers(1));
+        for writer in [1, 2] {
+            for slot in 0..3 {
+                assert_eq!(seen.check(identity(writer, 0), slot, 3), Delivery::First);
+            }
+        }
+        for slot in 0..3 {
+            assert_eq!(seen.check(identity(1, 0), slot, 3), Delivery::Unknown);
+        }
+        for slot in 0..3 {
+            assert_eq!(seen.check(identity(1, 0), slot, 3), Delivery::Duplicate);
+        }
+    }
+
+    #[test]
+    fn beyond_the_memory_of_forgotten_writers_every_new_writer_is_uncertain() {
+        let mut seen = Deduplicator::new(with_writers(1));
+        seen.check(identity(0, 9), 0, 1);
+        for writer in 1..=u16::MAX {
+            assert_eq!(seen.check(identity(writer, 0), 0, 1), Delivery::First);
+        }
+        let mut other = identity(0, 0);
+        other.writer.0[15] = 1;
+        assert_eq!(seen.check(other, 0, 1), Delivery::First, "there is room");
+        other.writer.0[15] = 2;
+        assert_eq!(seen.check(other, 0, 1), Delivery::First, "it filled it");
+        other.writer.0[15] = 3;
+        assert_eq!(seen.check(other, 0, 1), Delivery::Unknown);
+        assert!(seen.former.len() <= MAX_FORMER);
     }
 }

@@ -19,8 +19,9 @@ use crate::wire::record_set::{SetIdentity, WriterId};
 
 /// Bounds of a merged reader's memory of delivered sets.
 ///
-/// Its memory is at most `writers` × `sequences` / 8 bytes, 2 MiB by default, and a few words for
-/// each writer none of whose sets is missing.
+/// Its memory is at most `writers` × `sequences` / 8 bytes, 2 MiB by default, a few words for each
+/// writer none of whose sets is missing, and 24 bytes for each of the first 65,536 writers that were
+/// forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeSettings {
     /// Number of sequences of one writer in its dedup window, counted back from the newest.
@@ -50,6 +51,13 @@ pub struct SavedWriter {
     pub writer: WriterId,
     /// Sequences of its delivered sets.
     pub window: DedupWindow,
+    /// Sequences up to this one may have been delivered before the window began, because the writer
+    /// was forgotten, or because it may have been. `None`: none was.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub uncertain_to: Option<u64>,
 }
 
 /// Records `start..end` of a set were not delivered, others of it were.

@@ -68,6 +68,16 @@ impl DedupWindow {
         Sighting::First
     }
 
+    /// Returns the newest sequence that was seen.
+    pub(super) fn newest(&self) -> u64 {
+        let ends = (1..).zip(&self.words).map(|(count, word)| {
+            (*word != 0).then(|| count * WORD - u64::from(word.leading_zeros()))
+        });
+        let ahead = ends.flatten().last().unwrap_or(0);
+        // Without a bit the newest is the last one before `base`.
+        self.base.saturating_add(ahead).saturating_sub(1)
+    }
+
     /// Makes the bitmap no longer than this, forgetting the oldest.
     pub(super) fn fit(&mut self, max_words: usize) {
         let excess = self.words.len().saturating_sub(max_words);

@@ -1,3 +1,4 @@
+use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 ///
 /// A writer may write a record to several streams when one of them is slow. With --merge each
 /// record is printed once: duplicates are recognized by the identity that writers put into their
-/// record sets.
+/// record sets, among the newest sets of the writers that wrote last (--window-writers,
+/// --window-sequences).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -56,6 +58,16 @@ pub(crate) struct Args {
     /// number of duplicates at the end)
     #[arg(long)]
     merge: bool,
+
+    /// The number of writers whose duplicates --merge recognizes. Records of a writer that was
+    /// forgotten for others may be printed twice; the log counts them at the end
+    #[arg(long, value_name = "N", requires = "merge", default_value_t = MergeSettings::default().writers)]
+    window_writers: NonZeroU16,
+
+    /// The number of record sets of each writer among which --merge recognizes duplicates, counted
+    /// back from the newest; it goes further back while no set is missing
+    #[arg(long, value_name = "N", requires = "merge", default_value_t = MergeSettings::default().sequences)]
+    window_sequences: NonZeroU32,
 
     /// Continue at the position in this file, and save the position there once a second and at the
     /// end. Streams that it does not name start at --from, as all do when there is no such file.
@@ -140,7 +152,10 @@ impl Args {
             Some(&self.uri),
         )
         .await?;
-        let settings = MergeSettings::default();
+        let settings = MergeSettings {
+            sequences: self.window_sequences,
+            writers: self.window_writers,
+        };
         let mut reader = match saved {
             Some(saved) => {
                 let position = starts.into_iter().fold(saved, |saved, (stream, start)| {

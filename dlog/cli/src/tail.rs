@@ -147,13 +147,17 @@ pub(crate) fn log_counters(counters: MergeCounters) {
         beyond_window,
         writers_forgotten,
     } = counters;
-    tracing::info!(
-        "{} read, {} dropped; {} beyond the dedup window may still be duplicates; {} forgotten to \
-         make room",
-        counted(delivered, "record"),
-        counted(duplicates_dropped, "duplicate"),
-        counted(beyond_window, "record"),
-        counted(writers_forgotten, "writer")
+    let read = counted(delivered, "record");
+    let dropped = counted(duplicates_dropped, "duplicate");
+    if beyond_window == 0 {
+        tracing::info!("{read} read, {dropped} dropped; the dedup window covered all of them");
+        return;
+    }
+    let beyond = counted(beyond_window, "record");
+    let forgotten = counted(writers_forgotten, "writer");
+    tracing::warn!(
+        "{read} read, {dropped} dropped; {beyond} beyond the dedup window may still be duplicates; \
+         {forgotten} forgotten to make room (raise --window-writers or --window-sequences)"
     );
 }
 

@@ -453,7 +453,10 @@ export interface ReaderStats {
   readonly delivered: number;
   /** Records dropped as duplicates. */
   readonly copiesDropped: number;
-  /** Records delivered although they lay beyond the dedup window: they may be duplicates. */
+  /**
+   * Records delivered although they lay beyond the dedup window, or their writer was evicted from it:
+   * they may be duplicates.
+   */
   readonly beyondWindow: number;
   /** Writers evicted from the dedup window. */
   readonly writersForgotten: number;

@@ -19,10 +19,14 @@ pub struct MergeCounters {
     pub delivered: u64,
     /// Records that were not delivered because a duplicate was.
     pub duplicates_dropped: u64,
-    /// Records that were delivered although the window of their writer no longer covers them:
-    /// duplicates may be among them. Also counted in `delivered`.
+    /// Records that were delivered although the window of their writer no longer covers them, or
+    /// their writer was forgotten and they are not newer than what was delivered of it: duplicates
+    /// may be among them, and no other record of a set with an identity is one. Also counted in
+    /// `delivered`.
     pub beyond_window: u64,
-    /// Writers whose windows were dropped to make room for other writers.
+    /// Writers whose windows were dropped to make room for other writers. Once 65,536 of them have
+    /// not come again, and after reading resumed at a saved position, it is not known which ones
+    /// they were: all records of writers that come then count as beyond the window.
     pub writers_forgotten: u64,
 }
 

@@ -3,7 +3,7 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use distributedlog::merge::{Deduplicator, MergeSettings};
+use distributedlog::merge::{Deduplicator, MergeSettings, SavedDedup};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
 use super::input::Input;
@@ -61,8 +61,7 @@ pub enum StreamErrorKind {
 ///   the last set of this writer.
 ///
 /// Beyond that the reader does not know whether it delivered a set, and delivers it.
-/// [`counters`](Self::counters) counts these records, except those of a writer whose window was
-/// dropped, which counts as a new one.
+/// [`counters`](Self::counters) counts these records.
 ///
 /// The records of one stream are delivered in their order, and those of a set without others
 /// between them. Streams take turns, one set each; a stream that is idle, stalled or failing delays
@@ -123,11 +122,7 @@ impl MultiReader {
         let starts = position
             .streams()
             .map(|(stream, from)| (stream.clone(), from, position.created_unix_ms(stream)));
-        Self::with_deduplicator(
-            store,
-            starts,
-            Deduplicator::restored(settings, position.writers(), position.parts()),
-        )
+        Self::with_deduplicator(store, starts, position.seen().restore(settings))
     }
 
     fn with_deduplicator(
@@ -172,10 +167,7 @@ impl MultiReader {
     #[must_use]
     pub fn position(&self) -> MergePosition {
         let streams = self.0.inputs.iter().filter(|input| !input.is_deleted());
-        let (writers, parts) = self
-            .0
-            .deduplicator()
-            .map_or_else(Default::default, Deduplicator::saved);
+        let seen = self.0.deduplicator().map(SavedDedup::of);
         let streams = streams.map(|input| {
             (
                 input.stream().clone(),
@@ -183,7 +175,7 @@ impl MultiReader {
                 input.created_unix_ms(),
             )
         });
-        MergePosition::new(streams, writers.to_vec(), parts.to_vec())
+        MergePosition::new(streams, seen.unwrap_or_default())
     }
 
     /// Returns the counters.

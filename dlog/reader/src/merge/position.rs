@@ -30,6 +30,9 @@ struct Saved {
     streams: Vec<StreamPosition>,
     writers: Vec<SavedWriter>,
     parts: Vec<MissingRecords>,
+    /// True if writers were forgotten: which ones is not saved.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    forgotten: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,8 +60,7 @@ pub enum MergePositionError {
 impl MergePosition {
     pub(super) fn new(
         streams: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>,
-        writers: Vec<SavedWriter>,
-        parts: Vec<MissingRecords>,
+        seen: SavedDedup,
     ) -> Self {
         let streams = streams
             .map(|(stream, next, created_unix_ms)| StreamPosition {
@@ -70,8 +72,9 @@ impl MergePosition {
         Self(Saved {
             format: FORMAT,
             streams,
-            writers,
-            parts,
+            writers: seen.writers,
+            parts: seen.parts,
+            forgotten: seen.has_forgotten,
         })
     }
 
@@ -111,15 +114,8 @@ impl MergePosition {
         SavedDedup {
             writers: self.0.writers.clone(),
             parts: self.0.parts.clone(),
+            has_forgotten: self.0.forgotten,
         }
-    }
-
-    pub(super) fn writers(&self) -> &[SavedWriter] {
-        &self.0.writers
-    }
-
-    pub(super) fn parts(&self) -> &[MissingRecords] {
-        &self.0.parts
     }
 }
 
@@ -141,7 +137,7 @@ impl TryFrom<Saved> for MergePosition {
             return Err(MergePositionError::StreamTwice(twice.stream.clone()));
         }
         let mut writers = HashSet::new();
-        for SavedWriter { writer, window } in &saved.writers {
+        for SavedWriter { writer, window, .. } in &saved.writers {
             if !writers.insert(*writer) || !window.is_sound() {
                 return Err(MergePositionError::Writer(writer.to_string()));
             }

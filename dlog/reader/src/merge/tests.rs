@@ -428,6 +428,28 @@ async fn duplicates_of_a_writer_are_delivered_only_after_its_window_was_dropped(
         streams.put(1, set(&format!("late {writer}"), 1, id(writer, 7)));
     }
     assert_eq!(all(&mut reader).await, ["late 1.0"]);
+    assert_eq!(reader.counters().beyond_window, 1, "it came twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_come_twice_because_their_writers_were_forgotten_are_counted() {
+    let mut streams = Streams::new(2).await;
+    for stream in 0..2 {
+        for writer in 0..100 {
+            streams.put(stream, set(&format!("{writer}"), 1, id(writer, 0)));
+        }
+    }
+    let start = (name(0), Dlsn::INITIAL);
+    let mut reader = MultiReader::new(&streams.store, [start], settings(64, 40));
+    assert_eq!(all(&mut reader).await.len(), 100);
+    let position = reader.position().with_stream(name(1), Dlsn::INITIAL);
+    let mut reader = MultiReader::resume(&streams.store, &position, settings(64, 40));
+    assert_eq!(
+        all(&mut reader).await.len(),
+        100,
+        "each was forgotten when it came again"
+    );
+    assert_eq!(reader.counters().beyond_window, 100);
 }
 
 #[tokio::test(start_paused = true)]

@@ -155,8 +155,7 @@ impl MultiStreamReader {
         follow: bool,
         on_fault: Option<OnFault>,
     ) -> Self {
-        let deduplicator =
-            merge.map(|settings| Deduplicator::restored(settings, &seen.writers, &seen.parts));
+        let deduplicator = merge.map(|settings| seen.restore(settings));
         Self {
             source,
             merger: Merger::new(tails, deduplicator),
