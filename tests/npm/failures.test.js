@@ -236,6 +236,22 @@ describe("failing writes", () => {
     await Promise.all(failing);
   });
 
+  test("a server's text acts on no terminal and adds no line", async (t) => {
+    const writer = new MultiStreamWriter({
+      url: "http://proxy.invalid",
+      streams: ["a"],
+      rounds: { limit: 1 },
+      fetch: async () => {
+        const body = { status: 403, name: "X", code: 403, detail: "x\u001b[2J\nforged\u202e" };
+        return new Response(JSON.stringify(body), { status: 403 });
+      },
+    });
+    t.after(() => writer.close());
+    const error = await writer.write("a record").then(assert.fail, (error) => error);
+    const text = `${error.message} ${error.cause?.message}`;
+    assert.ok(text.includes("x\\u{1b}[2J\\u{a}forged\\u{202e}"), text);
+  });
+
   test("no stream gets a request before the time that its Retry-After names", async (t) => {
     const writes = async (retryAfter, requestTimeout, most, [status, code], policies) => {
       const allowedAt = new Map();

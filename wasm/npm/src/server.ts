@@ -1,7 +1,7 @@
 import type { ConnectionOptions, Fetch, FetchInit, FetchResponse } from "../types/index.js";
 import { SettingsError } from "./errors.js";
 import { CorsProblem } from "./failures.js";
-import { causeOf, messageOf } from "./text.js";
+import { causeOf, escaped, messageOf } from "./text.js";
 
 /** An error response: problem details of RFC 9457, as far as the body has them. */
 export interface Problem {
@@ -192,7 +192,7 @@ export async function problemOf(response: FetchResponse): Promise<Problem> {
     retryAfter: retryAfter(response.headers.get("retry-after")),
     name,
     message:
-      `the server answered ${parts.join(" ")}` +
+      `the server answered ${escaped(parts.join(" "))}` +
       // Every problem of a proxy has a name. Gateways in front of it have statuses of their own.
       (name === undefined && /40[045]|501/.test(`${response.status}`) ? IS_IT_HTTP : ""),
   };

@@ -6,7 +6,7 @@ import { Queue } from "./queue.js";
 import type { RecordLine } from "./record.js";
 import { problemOf, type Server } from "./server.js";
 import { onAbort } from "./signals.js";
-import { messageOf } from "./text.js";
+import { escaped, messageOf } from "./text.js";
 import { clearTimeout, setTimeout } from "./timers.js";
 
 /**
@@ -233,7 +233,7 @@ export class Tail {
         fault({
           stream: this.stream,
           kind: "malformed",
-          detail: line.detail,
+          detail: escaped(line.detail),
           dlsn: Dlsn.parse(line.dlsn),
           slots: line.slots,
         });
@@ -243,7 +243,7 @@ export class Tail {
         return false;
       case "end":
         if (line.next !== undefined) this.#advance({ from: line.next });
-        this.#end(line.reason, line.detail);
+        this.#end(line.reason, escaped(line.detail ?? line.reason));
         return false;
     }
   }
@@ -257,15 +257,15 @@ export class Tail {
   }
 
   /** Handles the reason with which the server ended the response. */
-  #end(reason: string, detail?: string): void {
+  #end(reason: string, detail: string): void {
     if (reason === "caught_up") {
       this.ended = true;
     } else if (reason === "deleted") {
       this.#drop(reason, "the stream was deleted");
     } else if (reason === "recreated") {
-      throw new ReadError(RECREATED, detail ?? reason, undefined, this.stream);
+      throw new ReadError(RECREATED, detail, undefined, this.stream);
     } else {
-      throw new ServerProblem(`the server ended the response: ${detail ?? reason}`);
+      throw new ServerProblem(`the server ended the response: ${detail}`);
     }
   }
 

@@ -20,7 +20,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
-use distributedlog::merge::{Deduplicator, MergeSettings, SavedDedup};
+use distributedlog::merge::{MergeSettings, SavedDedup};
 use futures_core::Stream;
 
 use crate::event::{ReadEvent, Record};

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use distributedlog::Escaped;
 use distributedlog::wire::record_set::{SetIdentity, WriterId};
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -208,7 +209,7 @@ impl HttpFetcher {
                     dlsn: dlsn(&line)?,
                     slots: line.slots,
                     stored_bytes: 0,
-                    reason: line.detail.unwrap_or_default(),
+                    reason: Escaped(line.detail.unwrap_or_default()).to_string(),
                 };
                 Item::Event(ReadEvent::Malformed(set), after)
             }
@@ -226,7 +227,7 @@ impl HttpFetcher {
         let server = &self.servers.urls[self.server];
         let stream = self.stream.clone();
         let reason = line.reason.unwrap_or_default();
-        let detail = line.detail.unwrap_or_else(|| reason.to_owned());
+        let detail = Escaped(line.detail.as_deref().unwrap_or(reason)).to_string();
         Ok(match reason {
             "caught_up" => {
                 let next = line.next.ok_or("a line has no next")?;
@@ -288,6 +289,22 @@ fn writer_id(text: &str) -> Option<WriterId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxys_text_acts_on_no_terminal_and_adds_no_line() {
+        let line = concat!(
+            r#"{"event":"end","reason":"error","detail":"x\u001b[2J\nforged"}"#,
+            "\n"
+        );
+        let items = items(line.as_bytes());
+        let [Item::Failed(Failure::Transient { detail, .. })] = &items[..] else {
+            panic!("{items:?}");
+        };
+        assert!(
+            detail.ends_with(r"ended the read: x\u{1b}[2J\nforged"),
+            "{detail}"
+        );
+    }
 
     const LINES: &str = concat!(
         r#"{"event":"heartbeat","next":"1,0,0@1795460313000"}"#,

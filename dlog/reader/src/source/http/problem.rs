@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use distributedlog::Escaped;
 use hyper::header::RETRY_AFTER;
 use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -35,7 +36,7 @@ pub(super) fn failure(
     let mut detail = format!("{server} answered {}", status.as_u16());
     for part in [&problem.name, &problem.detail].into_iter().flatten() {
         detail.push(' ');
-        detail.push_str(part);
+        detail.push_str(&Escaped(part).to_string());
     }
     let stream = stream.to_owned();
     match (status.as_u16(), problem.name.as_deref()) {
