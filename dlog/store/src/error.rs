@@ -264,16 +264,8 @@ impl fmt::Display for Unescaped<'_> {
                 value,
                 range,
             } => write!(f, "{setting} is {value}; it must be {range}"),
-            StoreError::TooManyStreams { limit } => write!(
-                f,
-                "the store has {limit} log streams, and its limit is {limit}: delete some, or \
-                 raise max_streams"
-            ),
-            StoreError::TooManyCreations { per_second } => write!(
-                f,
-                "more than {per_second} log streams are created per second: try again later, or \
-                 raise max_creations_per_second"
-            ),
+            StoreError::TooManyStreams { limit } => too_many_streams(f, *limit),
+            StoreError::TooManyCreations { per_second } => too_many_creations(f, *per_second),
             StoreError::Unsupported { operation } => write!(f, "this store has no {operation}"),
             StoreError::Ended(stream) => write!(
                 f,
@@ -294,6 +286,22 @@ fn store_at(address: &str) -> &'static str {
     } else {
         "store at "
     }
+}
+
+fn too_many_streams(f: &mut fmt::Formatter<'_>, limit: u64) -> fmt::Result {
+    write!(
+        f,
+        "the store has {limit} log streams, and its limit is {limit}: delete some, or raise \
+         max_streams"
+    )
+}
+
+fn too_many_creations(f: &mut fmt::Formatter<'_>, per_second: u32) -> fmt::Result {
+    write!(
+        f,
+        "more than {per_second} log streams are created per second: try again later, or raise \
+         max_creations_per_second"
+    )
 }
 
 impl core::error::Error for StoreError {}
