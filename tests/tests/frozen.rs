@@ -8,8 +8,8 @@ use distributedlog_tests::load::{RawClient, WriteReply};
 use distributedlog_tests::stack::{Local, Proxy, StoreOf};
 use rustix::process::Signal;
 
-/// Time until another proxy got the stream by the defaults: an idle timeout of 10 s, and 4 s in which
-/// the session can be resumed.
+/// Time until another proxy got the stream by the defaults: an idle timeout of 10 s, and 4 s in
+/// which the session can be resumed.
 const BY_DEFAULT: Duration = Duration::from_secs(14);
 
 #[tokio::test(flavor = "multi_thread")]

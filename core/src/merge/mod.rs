@@ -20,8 +20,8 @@ use crate::wire::record_set::{SetIdentity, WriterId};
 /// Bounds of a merged reader's memory of delivered sets.
 ///
 /// Its memory is at most `writers` × `sequences` / 8 bytes, 2 MiB by default, a few words for each
-/// writer none of whose sets is missing, and 24 bytes for each of the first 65,536 writers that were
-/// forgotten.
+/// writer none of whose sets is missing, and 24 bytes for each of the first 65,536 writers that
+/// were forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeSettings {
     /// Number of sequences of one writer in its dedup window, counted back from the newest.

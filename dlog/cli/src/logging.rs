@@ -86,8 +86,8 @@ fn subscriber(
         .finish()
 }
 
-/// Writes a field of an event, escaped: its text may be a peer's. tracing escapes messages only, and
-/// not their line ends.
+/// Writes a field of an event, escaped: its text may be a peer's. tracing escapes messages only,
+/// and not their line ends.
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = Escaped(format_args!("{value:?}"));
     let name = field.name().trim_start_matches("r#");

@@ -61,12 +61,22 @@ pub(crate) struct Args {
 
     /// The number of writers whose duplicates --merge recognizes. Records of a writer that was
     /// forgotten for others may be printed twice; the log counts them at the end
-    #[arg(long, value_name = "N", requires = "merge", default_value_t = MergeSettings::default().writers)]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "merge",
+        default_value_t = MergeSettings::default().writers
+    )]
     window_writers: NonZeroU16,
 
     /// The number of record sets of each writer among which --merge recognizes duplicates, counted
     /// back from the newest; it goes further back while no set is missing
-    #[arg(long, value_name = "N", requires = "merge", default_value_t = MergeSettings::default().sequences)]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "merge",
+        default_value_t = MergeSettings::default().sequences
+    )]
     window_sequences: NonZeroU32,
 
     /// Continue at the position in this file, and save the position there once a second and at the

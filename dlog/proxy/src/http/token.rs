@@ -12,8 +12,8 @@ const MIN_CHARS: usize = 16;
 /// Maximum length of a token, which must fit into a header.
 const MAX_CHARS: usize = 4096;
 
-/// Token that HTTP clients must send: `Authorization: Bearer TOKEN`. Clones share it, also when it is
-/// [replaced](Self::reload_file).
+/// Token that HTTP clients must send: `Authorization: Bearer TOKEN`. Clones share it, also when it
+/// is [replaced](Self::reload_file).
 #[derive(Clone)]
 pub struct HttpToken(Arc<RwLock<Box<str>>>);
 
