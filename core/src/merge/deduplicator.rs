@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use super::window::{DedupWindow, Sighting, words_for};
@@ -10,8 +9,14 @@ use crate::wire::record_set::{SetIdentity, WriterId};
 /// duplicate whose beginning lies before a stream's start or truncation point.
 const MAX_PARTS: usize = 1024;
 
-/// Maximum number of forgotten writers whose newest sequence is kept.
-const MAX_FORMER: usize = 1 << 16;
+/// Maximum number of forgotten writers whose newest sequence is kept. None in a page, where the
+/// code would take 1 KB of the module: there every set of a writer that enters after one was
+/// forgotten counts as perhaps delivered.
+const MAX_FORMER: usize = if cfg!(target_family = "wasm") {
+    0
+} else {
+    1 << 16
+};
 
 /// Decision about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +55,9 @@ pub struct Deduplicator {
     /// Undelivered records of sets that were begun, oldest first.
     parts: Vec<MissingRecords>,
     forgotten: u64,
-    /// Newest sequences of writers that were forgotten: those up to it may have been delivered. At
-    /// most [`MAX_FORMER`].
-    former: BTreeMap<WriterId, u64>,
+    /// Newest sequences of writers that were forgotten, ordered by writer: those up to it may have
+    /// been delivered. At most [`MAX_FORMER`].
+    former: Vec<(WriterId, u64)>,
     /// True if writers were forgotten that are not in `former`.
     is_former_incomplete: bool,
 }
@@ -67,7 +72,7 @@ impl Deduplicator {
             writers: Vec::new(),
             parts: Vec::new(),
             forgotten: 0,
-            former: BTreeMap::new(),
+            former: Vec::new(),
             is_former_incomplete: false,
         }
     }
@@ -159,16 +164,32 @@ impl Deduplicator {
         self.forgotten += 1;
         let last = writer.uncertain_to.unwrap_or(0);
         let last = last.max(writer.window.newest());
-        if self.former.len() < MAX_FORMER {
-            self.former.insert(writer.writer, last);
-        } else {
+        if MAX_FORMER == 0 {
             self.is_former_incomplete = true;
+            return;
         }
+        match self.former(writer.writer) {
+            Ok(place) => self.former[place].1 = last,
+            Err(place) if self.former.len() < MAX_FORMER => {
+                self.former.insert(place, (writer.writer, last));
+            }
+            Err(_) => self.is_former_incomplete = true,
+        }
+    }
+
+    /// Returns the place of a writer among those that were forgotten, or where it would be.
+    fn former(&self, writer: WriterId) -> Result<usize, usize> {
+        self.former.binary_search_by(|(it, _)| it.cmp(&writer))
     }
 
     /// Returns the state of a writer whose first set since it was forgotten, or ever, is this one.
     fn enter(&mut self, set: SetIdentity) -> SavedWriter {
-        let former = self.former.remove(&set.writer);
+        let mut former = None;
+        if MAX_FORMER > 0
+            && let Ok(place) = self.former(set.writer)
+        {
+            former = Some(self.former.remove(place).1);
+        }
         let unknown = self.is_former_incomplete.then_some(u64::MAX);
         SavedWriter {
             writer: set.writer,
