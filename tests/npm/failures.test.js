@@ -203,7 +203,7 @@ describe("failing writes", () => {
       ...NO_HISTORY,
       url: "http://proxy.invalid",
       streams: ["a", "b"],
-      requestTimeout: 1_000,
+      requestTimeout: 5_000,
       rounds: { limit: 1 },
       hedging: false,
       bufferSize: 0,

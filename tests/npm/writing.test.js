@@ -122,10 +122,10 @@ describe("writing", () => {
     const writer = open({ hedging: false, maxSpeculativeTimeout: 2_000, requestTimeout: 1_000 });
     t.after(() => writer[Symbol.asyncDispose]());
     const error = await writer.write("no hedge").then(assert.fail, (error) => error);
-    assert.deepEqual(
-      [error.code, error.known, error.attempts, writer.stats().hedgesSent],
-      ["TIMED_OUT", "unknown", 1, 0],
-    );
+    const { code, known, attempts } = error;
+    assert.deepEqual([code, attempts, writer.stats().hedgesSent], ["TIMED_OUT", 1, 0]);
+    // On a busy machine the proxy's answer, that its time is over, may come before the timer.
+    assert.ok(["unknown", "notWritten"].includes(known), known);
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
     await proxy.fail("w-2", 515);
     const written = await Promise.all(
