@@ -1,6 +1,10 @@
 // The bounds of what a writer holds: by count, by bytes and by time.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 
 import { ForbiddenError, FullError, MultiStreamWriter, TimedOutError } from "distributedlog";
 
@@ -99,6 +103,28 @@ describe("waiting for room", () => {
       assert.deepEqual([reason.code, reason.known, reason.attempts], ["TIMED_OUT", "notWritten", 0]);
       assert.match(reason.message, /^waitTimeout elapsed while the write waited for room/);
     }
+  });
+
+  test("a write waits for the module to load, beyond requestTimeout", async () => {
+    const program = `
+      import { readFileSync } from "node:fs";
+      import { init, MultiStreamWriter } from "distributedlog";
+      const bytes = readFileSync("node_modules/distributedlog/dist/distributedlog_bg.wasm");
+      const loading = new Promise((resolve) => setTimeout(resolve, 6_000, bytes));
+      const options = { url: "${proxy.url}", streams: ["wait-1"], requestTimeout: 5_000 };
+      init(loading);
+      const writer = new MultiStreamWriter(options);
+      const limited = new MultiStreamWriter({ ...options, waitTimeout: 100 });
+      const failed = limited.write("x").catch(({ code, known }) => code + known);
+      const { stream } = await writer.write("loaded late");
+      console.log(stream, await failed);`;
+    const file = join(import.meta.dirname, "slow.mjs");
+    writeFileSync(file, program);
+    const { stdout } = await promisify(execFile)(process.execPath, [file], {
+      cwd: import.meta.dirname,
+      timeout: 60_000,
+    });
+    assert.equal(stdout.trim(), "wait-1 TIMED_OUTnotWritten");
   });
 
   test("more writes than may wait fail at once", async (t) => {

@@ -67,8 +67,8 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   /** Records and their bytes that the writer holds: those of the module and of the queue. */
   #records = 0;
   #bytes = 0;
-  /** Time at which a record was last written. */
-  #lastWritten = 0;
+  /** Time at which a record was last written, or the module was loaded. */
+  #progressed = 0;
   readonly #latencies = new Latencies();
   /** Timer of the first record of the queue. */
   #expiry: ReturnType<typeof setTimeout> | undefined;
@@ -230,8 +230,13 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
       this.#fail(typeof refused === "string" ? refusal(refused, options) : refused);
       return;
     }
+    this.#progressed = now();
+    // Until now only waitTimeout counted.
+    clearTimeout(this.#expiry);
+    this.#expiry = undefined;
     if (options.flushOnPageHide !== false) this.#flushOnPageHide();
     this.#drain();
+    this.#armExpiry();
   }
 
   /** Returns the methods that the module calls: `wasm/src/host.rs`. */
@@ -249,8 +254,8 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
       ) => {
         const write = this.#settle(token);
         if (write === undefined) return;
-        this.#lastWritten = now();
-        this.#latencies.add(this.#lastWritten - write.began);
+        this.#progressed = now();
+        this.#latencies.add(this.#progressed - write.began);
         write.resolve({
           stream: this.streams[stream] ?? "",
           dlsn: new Dlsn(segment, entry, slot),
@@ -365,7 +370,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
 
   /** Keeps the process alive while a write, a flush or a close is pending. */
   #updateKeepAlive(): void {
-    this.#keepAlive.needed = this.#records > 0 || this.#queue.length > 0 || this.#flushes.size > 0;
+    this.#keepAlive.needed = this.#records > 0 || this.#flushes.size > 0;
   }
 
   /** Processes the queue until there is no room. */
@@ -400,11 +405,12 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
 
   /**
    * Returns the time at which a write stops waiting for room: once nothing was written for
-   * `requestTimeout`, or after `waitTimeout`.
+   * `requestTimeout`, or after `waitTimeout`, which alone counts until the module is loaded.
    */
   #expiresAt({ began }: PendingWrite): number {
     const { requestTimeout, waitTimeout } = this.#bounds;
-    return Math.min(began + waitTimeout, Math.max(began, this.#lastWritten) + requestTimeout);
+    if (this.#handle === undefined) return began + waitTimeout;
+    return Math.min(began + waitTimeout, Math.max(began, this.#progressed) + requestTimeout);
   }
 
   /** Fails a write of the queue if it has waited too long. Returns `true` if it has. */

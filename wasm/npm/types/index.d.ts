@@ -136,7 +136,7 @@ export interface WriterSettings {
   waitingRecords?: number;
   /** Maximum bytes of records that wait for room beyond `bufferedBytes`; a further write fails with {@link FullError}. Default: 33554432. */
   waitingBytes?: number;
-  /** Maximum time that a write waits for room while others are written. While none is, `requestTimeout` is the limit. Default: 60000. */
+  /** Maximum time that a write waits for room while others are written, or for the module to load. While none is written, `requestTimeout` is the limit. Default: 60000. */
   waitTimeout?: number;
   /** Transmits the partial set when the page is hidden or left. Default: true, where there are pages. */
   flushOnPageHide?: boolean;
