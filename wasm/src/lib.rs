@@ -31,6 +31,5 @@ pub use connections::{Connections, Step};
 pub use host::Host;
 pub use merge::DeduplicatorHandle;
 pub use response::{ErrorResponse, NoResponse};
-pub use settings::WriterSettings;
 pub use transport::checksum;
 pub use writer::WriterHandle;

@@ -14,7 +14,7 @@ use wasm_bindgen::prelude::*;
 use crate::clock::PerformanceClock;
 use crate::host::Host;
 use crate::response::{ErrorResponse, NoResponse};
-use crate::settings::WriterSettings;
+use crate::settings;
 use crate::tasks::spawn_local;
 use crate::transport::{FetchTransport, Inbox};
 
@@ -38,14 +38,14 @@ const EXTRA_WAITER_SLOTS: usize = 16;
 
 #[wasm_bindgen]
 impl WriterHandle {
-    /// Starts a writer of `streams` streams.
+    /// Starts a writer of `streams` streams, with settings as [`settings::build`] takes them.
     ///
     /// # Errors
     ///
     /// Returns the name of the setting that is refused, as a string.
     #[wasm_bindgen(constructor)]
-    pub fn new(streams: usize, settings: &WriterSettings, host: Host) -> Result<Self, JsValue> {
-        let (settings, connections) = settings.build()?;
+    pub fn new(streams: usize, names: &str, values: &[f64], host: Host) -> Result<Self, JsValue> {
+        let (settings, connections) = settings::build(names, values)?;
         let count = StreamCount::new(streams).map_err(|error| error.setting())?;
         let memory = Heap::new(&settings, count);
         // Not `expect`: it would link the formatting code, a quarter of the module's size.

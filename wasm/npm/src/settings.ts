@@ -1,4 +1,3 @@
-import { WriterSettings } from "../dist/glue/distributedlog.js";
 import type { MultiStreamWriterOptions } from "../types/index.js";
 import { SettingsError } from "./errors.js";
 import { GROUPS, NUMBERS, SWITCHES, VALID } from "./settings-table.js";
@@ -79,35 +78,44 @@ export function isCount(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value !== Number.POSITIVE_INFINITY;
 }
 
-/** The module's settings. The caller frees them. */
-export function moduleSettings(options: MultiStreamWriterOptions): WriterSettings {
-  const settings = new WriterSettings();
+/**
+ * Returns the names and values of the module's settings: `wasm/src/settings.rs`. A name behind a `!`
+ * is a switch.
+ */
+export function moduleSettings(options: MultiStreamWriterOptions): [names: string, values: number[]] {
+  const settings: Record<string, number> = {};
+  const connections = defaultConnections();
+  if (connections !== undefined) settings["connections"] = connections;
   for (const name of MODULE_NUMBERS) {
-    const value = options[name] ?? (name === "connections" ? defaultConnections() : undefined);
-    if (value !== undefined) settings.set(inRust(name), value);
+    const value = options[name];
+    if (value !== undefined) settings[inRust(name)] = value;
   }
   for (const name of SWITCHES) {
     const value = options[name];
-    if (value !== undefined) settings.set_switch(inRust(name), Boolean(value));
+    if (value !== undefined) settings[`!${inRust(name)}`] = Number(Boolean(value));
   }
-  if (options.identity === false) settings.set_switch("identity", false);
+  if (options.identity === false) settings["!identity"] = 0;
   for (const [name, fields] of Object.entries(GROUPS) as [keyof typeof GROUPS, readonly string[]][]) {
     const value: unknown = options[name];
     if (value !== undefined && !setGroup(settings, name, fields, value)) throw refusal(name, options);
   }
-  return settings;
+  return [Object.keys(settings).join(), Object.values(settings)];
 }
 
 /** Sets a group to a switch, a number or its fields. A round's fields can be left out; others go together. */
-function setGroup(settings: WriterSettings, name: string, fields: readonly string[], value: unknown): boolean {
-  if (typeof value === "boolean") return settings.set_switch(name, value);
-  if (typeof value === "number") return isCount(value) && settings.set(name, value);
-  if (typeof value !== "object" || value === null) return false;
-  return fields.every((field) => {
-    const number = (value as Record<string, unknown>)[field];
-    if (number === undefined && name === "rounds") return true;
-    return isCount(number) && settings.set(`${name}.${inRust(field)}`, number);
-  });
+function setGroup(settings: Record<string, number>, name: string, fields: readonly string[], value: unknown): boolean {
+  if (typeof value === "boolean") settings[`!${name}`] = Number(value);
+  else if (isCount(value)) settings[name] = value;
+  else if (typeof value !== "object" || value === null) return false;
+  else
+    return fields.every((field) => {
+      const number = (value as Record<string, unknown>)[field];
+      if (number === undefined && name === "rounds") return true;
+      if (!isCount(number)) return false;
+      settings[`${name}.${inRust(field)}`] = number;
+      return true;
+    });
+  return true;
 }
 
 /** The name that a setting has in Rust. */

@@ -223,9 +223,8 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
 
   #start(options: Public.MultiStreamWriterOptions): void {
     try {
-      const settings = moduleSettings(options);
-      this.#handle = new WriterHandle(this.streams.length, settings, this.#host());
-      settings.free();
+      const [names, values] = moduleSettings(options);
+      this.#handle = new WriterHandle(this.streams.length, names, new Float64Array(values), this.#host());
     } catch (refused) {
       this.#fail(typeof refused === "string" ? refusal(refused, options) : refused);
       return;
