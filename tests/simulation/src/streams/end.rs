@@ -5,6 +5,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
+use distributedlog_bookkeeper::LedgerId;
+use distributedlog_bookkeeper::driver::{LedgerOptions, Settings};
+use distributedlog_bookkeeper::zookeeper::Op;
 use distributedlog_store::{Acquired, Lease, LogStore, ReadLimit, StoreError};
 use distributedlog_testkit::Random;
 use tokio::time::{Instant, sleep, timeout};
@@ -54,7 +57,9 @@ pub(super) async fn check(world: &Arc<World>, random: &mut Random) {
     let last = Process::start(&world.cluster, settings, LAST, (0, world.start)).await;
     let last = last.expect("ZooKeeper answers");
     lock(&world.processes).push(Arc::clone(&last));
+    let mut allocated = Vec::new();
     for stream in 0..world.plan.streams {
+        allocated.extend(leave_allocation(world, stream).await);
         let lease = own(world, &last, stream).await;
         // Deletes what is left of segments that are truncated or expired.
         let age = world.plan.settings.retention;
@@ -74,6 +79,35 @@ pub(super) async fn check(world: &Arc<World>, random: &mut Random) {
     let may_leave = world.may_leave.load(Ordering::Relaxed);
     let counts = world.oracle().segment_counts();
     nodes::check_end(&world.cluster, &names, &counts, may_leave);
+    nodes::check_gone(&world.cluster, &allocated);
+}
+
+/// An earlier owner died between the allocation of a ledger and the start of its segment. Returns
+/// the ledger: the next owner deletes it.
+async fn leave_allocation(world: &Arc<World>, stream: usize) -> Option<LedgerId> {
+    let allocation = nodes::paths(&world.name(stream)).allocation();
+    let node = world.cluster.ensemble.node(&allocation)?;
+    if let Some(ledger) = nodes::number(&node.data) {
+        return Some(ledger);
+    }
+    let Ok(sessions) = world.cluster.sessions(LIMIT).await;
+    let client = world.cluster.client(Settings::default(), sessions).await;
+    let client = client.expect("ZooKeeper answers");
+    client.bookies_known().await;
+    let mut options = LedgerOptions::default();
+    // One bookie may be lost, of three.
+    (
+        options.ensemble_size,
+        options.write_quorum,
+        options.ack_quorum,
+    ) = (1, 1, 1);
+    let ledger = client.create(&options).await.expect("there are bookies");
+    world.cluster.ensemble.apply(&[Op::Set {
+        path: allocation,
+        data: ledger.ledger().to_string().into_bytes(),
+        version: None,
+    }]);
+    Some(ledger.ledger())
 }
 
 /// One of the processes that were disturbed writes to a stream within the limit.
@@ -93,6 +127,7 @@ async fn write_again(world: &Arc<World>, stream: usize) {
                     world.note(format_args!("again {name}: {written:?}"));
                     if let Ok(Ok(at)) = written {
                         seen_elsewhere(world, &process, stream, at).await;
+                        owned_elsewhere(world, &process, stream, &lease).await;
                         return;
                     }
                     last = format!("{written:?}");
@@ -105,6 +140,16 @@ async fn write_again(world: &Arc<World>, stream: usize) {
             }
         }
         world.pass(Duration::from_millis(200)).await;
+    }
+}
+
+/// A stream that its owner releases can be acquired by another process, while the first one lives.
+async fn owned_elsewhere(world: &Arc<World>, owner: &Arc<Process>, stream: usize, lease: &Lease) {
+    let released = owner.store.release(lease).await;
+    world.note(format_args!("release at the end: {released:?}"));
+    let alive = world.alive();
+    if let Some(other) = alive.iter().find(|it| !Arc::ptr_eq(it, owner)) {
+        own(world, other, stream).await;
     }
 }
 
@@ -138,7 +183,7 @@ async fn seen_elsewhere(world: &Arc<World>, writer: &Arc<Process>, stream: usize
     }
 }
 
-/// The last process acquires a stream within the limit.
+/// A process acquires a stream within the limit.
 async fn own(world: &Arc<World>, process: &Arc<Process>, stream: usize) -> Lease {
     let end = Instant::now() + LIMIT;
     let name = world.name(stream);

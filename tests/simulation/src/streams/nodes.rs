@@ -12,7 +12,7 @@ use distributedlog_testkit::zookeeper::ModelNode;
 
 use super::process::NAMESPACE;
 
-fn paths(stream: &StreamName) -> LogPaths {
+pub(super) fn paths(stream: &StreamName) -> LogPaths {
     LogPaths::new(NAMESPACE, stream.as_str()).expect("a valid name")
 }
 
@@ -123,7 +123,7 @@ pub(super) fn check_end(
             );
         }
         let allocated = nodes.get(&paths(stream).allocation());
-        if let Some(ledger) = allocated.and_then(|it| text(&it.data).parse().ok()) {
+        if let Some(ledger) = allocated.and_then(|it| number(&it.data)) {
             named.entry(ledger).or_insert(stream);
         }
     }
@@ -136,6 +136,15 @@ pub(super) fn check_end(
         left.len() as u64 <= may_leave,
         "I12 no log names ledgers {left:?}, and {may_leave} may be left"
     );
+}
+
+/// Ledgers that an owner allocated and did not use were deleted.
+pub(super) fn check_gone(cluster: &ModelCluster, ledgers: &[LedgerId]) {
+    let mut left = ledgers
+        .iter()
+        .filter(|it| ledger_of(cluster, **it).is_some());
+    let left = left.next();
+    assert_eq!(left, None, "I12 a ledger that was allocated is left");
 }
 
 fn check_log(cluster: &ModelCluster, stream: &StreamName, segments: &[LogSegment], max: i64) {
@@ -169,6 +178,11 @@ fn check_log(cluster: &ModelCluster, stream: &StreamName, segments: &[LogSegment
 
 fn text(data: &[u8]) -> &str {
     core::str::from_utf8(data).expect("I7 a text")
+}
+
+/// Number that a node has, or `None` if it is empty.
+pub(super) fn number(data: &[u8]) -> Option<LedgerId> {
+    text(data).parse().ok()
 }
 
 /// Number of the ledger whose node this is.
