@@ -6,12 +6,12 @@ use crate::host::fill_with_random;
 /// Number of connections that browsers open to one server over HTTP/1.1.
 const CONNECTIONS: usize = 6;
 
-/// Returns the settings and the maximum number of requests in flight, or the row of the setting that
-/// is refused.
+/// Returns the settings and the maximum number of requests in flight, or the row of the setting
+/// that is refused.
 ///
-/// `names` are those of rows in [`Settings::rows`], and `connections`, separated by commas; `values`
-/// are their numbers, durations in milliseconds. A name behind a `!` is a switch, off if it is 0:
-/// one of a group switches it on with its recommended values.
+/// `names` are those of rows in [`Settings::rows`], and `connections`, separated by commas;
+/// `values` are their numbers, durations in milliseconds. A name behind a `!` is a switch, off if
+/// it is 0: one of a group switches it on with its recommended values.
 ///
 /// Unless the user sets it, the number of sets in flight leaves two connections for hedges: a set
 /// whose request waits for a connection is hedged in vain. The seed and the writer's id are random.
