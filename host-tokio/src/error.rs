@@ -7,7 +7,9 @@ use distributedlog::names::NameError;
 use distributedlog::stream_name::StreamNameError;
 use distributedlog::{Cause, Escaped, Failure, WriteState, writer};
 
-use crate::net::{ConnectError, TlsError};
+use crate::net::ConnectError;
+#[cfg(feature = "tls")]
+use crate::net::TlsError;
 
 /// Failure of an operation of a [`ProxyClient`](crate::ProxyClient), with what is known of its
 /// records.
@@ -98,6 +100,7 @@ pub enum BuildError {
         reason: String,
     },
     /// The TLS settings cannot be used.
+    #[cfg(feature = "tls")]
     Tls(TlsError),
     /// No proxy replied to the first handshake in time.
     NoProxy {
@@ -149,6 +152,7 @@ impl fmt::Display for BuildError {
             Self::UnsupportedName { name, reason } => {
                 write!(f, "name {name:?} is not supported: {reason}")
             }
+            #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "{error}"),
             Self::NoProxy {
                 name,
@@ -201,6 +205,7 @@ impl fmt::Display for HostFailureReason {
 impl core::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
+            #[cfg(feature = "tls")]
             Self::Tls(error) => Some(error),
             Self::Routing(error) => Some(error),
             Self::Session(error) => Some(error),

@@ -52,14 +52,33 @@
 //!   of a set in ZooKeeper as they come and go.
 //! - [`Protocol::ThriftMux`] by default; framed thrift, upgraded or plain, for proxies without
 //!   `-mx`.
-//! - [`Tls`] by rustls: the machine's authorities or your own, another server name, client
-//!   certificates.
+//! - `Tls` by rustls: the machine's authorities or your own, another server name, client
+//!   certificates, cryptography of your choice.
 //! - Bounded: operations, records and bytes in flight, frames received, hosts known. Writers wait
 //!   when a bound is reached.
 //!
+//! # Features
+//!
+//! On by default, and each can be left out with `default-features = false`:
+//!
+//! - `tls`: `Tls`, connections by rustls. It brings no cryptography: rustls takes the process's
+//!   default provider, or that of a `ClientConfig` of yours.
+//! - `ring`: ring is the cryptography of a process without a default provider. Implies `tls`.
+//! - `native-roots`: `Tls::native_roots`, the authorities that the machine's owner trusts. Implies
+//!   `tls`.
+//! - `lz4`: record sets can be compressed.
+//! - `serde`: core's settings, positions and counters can be serialized.
+//!
+//! Off by default:
+//!
+//! - `metrics`: counters, gauges and times for the `metrics` facade.
+//! - `sink`: `MultiStreamWriter::sink`, for `StreamExt::forward`.
+//! - `tower`: the writer as a `tower::Service`.
+//! - `zookeeper`: names `zk!` and `serverset!`; `Announcement`.
+//!
 //! # What it is not
 //!
-//! No reader: that is `distributedlog-reader`, which shares [`Tls`]. No runtime: it needs a
+//! No reader: that is `distributedlog-reader`, which shares `Tls`. No runtime: it needs a
 //! tokio runtime with I/O and time enabled; on other runtimes, use [`distributedlog`] with an
 //! adapter of your own.
 
@@ -77,9 +96,14 @@ pub use clock::TokioClock;
 pub use distributedlog::client::routing::Counters as ClientCounters;
 pub use distributedlog::client::session::Protocol;
 pub use error::{BuildError, HostFailure, HostFailureReason, RequestError};
+pub use net::ConnectError;
 #[cfg(feature = "zookeeper")]
 pub use net::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
-pub use net::{ClientCertificate, ConnectError, Tls, TlsConnector, TlsError};
+#[cfg(feature = "tls")]
+pub use net::{ClientCertificate, Tls, TlsConnector, TlsError};
+/// The version of rustls whose types [`Tls`] takes.
+#[cfg(feature = "tls")]
+pub use rustls;
 pub use transport::ProxyTransport;
 #[cfg(feature = "sink")]
 pub use writer::RecordSink;

@@ -42,7 +42,12 @@
 //!
 //! # Features
 //!
-//! - `http` (default): [`HttpSource`].
+//! - `http` (default): `HttpSource`.
+//! - `tls` (default): `https` URLs and `Tls`. The cryptography is that of the process's default
+//!   provider of rustls, or that of a `ClientConfig` of yours.
+//! - `ring` (default): ring is the cryptography of a process without a default provider. Implies
+//!   `tls`.
+//! - `native-roots` (default): the authorities that the machine's owner trusts. Implies `tls`.
 //! - `store`: sources that are a `LogStore`, `LogReader` and `MultiReader`.
 
 mod event;
@@ -86,7 +91,7 @@ pub use stream_position::StreamPosition;
 #[cfg(feature = "store")]
 pub use stream_position::StreamPositionError;
 
-#[cfg(feature = "http")]
+#[cfg(feature = "tls")]
 pub use distributedlog_tokio::{ClientCertificate, Tls};
 
 /// The examples of the README compile.

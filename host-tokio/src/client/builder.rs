@@ -7,12 +7,14 @@ use tokio::sync::mpsc;
 
 use super::handle::ProxyClient;
 use super::task::Task;
+#[cfg(feature = "tls")]
+use crate::Tls;
+use crate::TokioClock;
 use crate::driver::{Driver, DriverSettings, Hosts, MAX_IN_FLIGHT};
 use crate::error::BuildError;
 use crate::net::ConnectSettings;
 #[cfg(feature = "zookeeper")]
 use crate::net::ZooKeeperLogin;
-use crate::{Tls, TokioClock};
 
 /// Long enough for a proxy to be started again meanwhile.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,6 +26,7 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ProxyClientBuilder {
     name: String,
     client_id: String,
+    #[cfg(feature = "tls")]
     tls: Option<Tls>,
     #[cfg(feature = "zookeeper")]
     zookeeper_login: Option<ZooKeeperLogin>,
@@ -45,6 +48,7 @@ impl ProxyClientBuilder {
         Self {
             name: String::new(),
             client_id: "distributedlog".to_owned(),
+            #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "zookeeper")]
             zookeeper_login: None,
@@ -83,6 +87,7 @@ impl ProxyClientBuilder {
     }
 
     /// Encrypts the connections. Default: off.
+    #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
@@ -272,6 +277,9 @@ impl ProxyClientBuilder {
             .client_id(&self.client_id)
             .build()
             .map_err(BuildError::Session)?;
+        #[cfg(not(feature = "tls"))]
+        let tls = None;
+        #[cfg(feature = "tls")]
         let tls = self
             .tls
             .as_ref()

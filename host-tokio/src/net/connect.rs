@@ -4,9 +4,9 @@ use core::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::TlsConnector;
 use super::error::ConnectError;
 use super::stream::NetStream;
-use super::tls::TlsConnector;
 
 /// Settings common to all connections of a client.
 #[derive(Clone)]
@@ -18,6 +18,10 @@ pub(crate) struct ConnectSettings {
 
 /// Connects to `address` within the settings' timeout; `host` is the name that a TLS certificate
 /// must be for.
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(unused_variables, reason = "TLS needs the name")
+)]
 pub(crate) async fn connect(
     settings: ConnectSettings,
     address: SocketAddr,
@@ -35,6 +39,9 @@ pub(crate) async fn connect(
         stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
         match tls {
             None => Ok(NetStream::Tcp(stream)),
+            #[cfg(not(feature = "tls"))]
+            Some(none) => match none {},
+            #[cfg(feature = "tls")]
             Some(tls) => tls
                 .connect(&host, stream)
                 .await

@@ -14,10 +14,12 @@ pub enum ConnectError {
     /// There was neither a reply nor a refusal within the connect timeout, TLS handshake included.
     TimedOut(Duration),
     /// The peer replied, but not with a TLS session that the settings accept.
+    #[cfg(feature = "tls")]
     Tls(TlsError),
 }
 
 /// Reason why one side refused a TLS session.
+#[cfg(feature = "tls")]
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -42,6 +44,7 @@ pub enum TlsError {
     Settings(String),
 }
 
+#[cfg(feature = "tls")]
 impl TlsError {
     /// Converts an error of tokio-rustls, which is an I/O error around one of rustls.
     pub(crate) fn of_io(error: io::Error, server_name: &str) -> Self {
@@ -86,6 +89,7 @@ impl fmt::Display for ConnectError {
             Self::NoAddress(error) => write!(f, "the host's name leads to no address: {error}"),
             Self::Tcp(error) => write!(f, "cannot connect: {error}"),
             Self::TimedOut(after) => write!(f, "cannot connect: no answer within {after:?}"),
+            #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "no TLS session: {error}"),
         }
     }
@@ -96,11 +100,13 @@ impl core::error::Error for ConnectError {
         match self {
             Self::NoAddress(error) | Self::Tcp(error) => Some(error),
             Self::TimedOut(_) => None,
+            #[cfg(feature = "tls")]
             Self::Tls(error) => Some(error),
         }
     }
 }
 
+#[cfg(feature = "tls")]
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -124,6 +130,7 @@ impl fmt::Display for TlsError {
     }
 }
 
+#[cfg(feature = "tls")]
 impl core::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {

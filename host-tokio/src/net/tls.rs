@@ -2,6 +2,7 @@ use core::fmt;
 use std::io::{self, BufReader};
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -14,11 +15,17 @@ use super::error::TlsError;
 /// TLS settings of the connections to proxies: trusted authorities, server name, client
 /// certificate.
 ///
-/// TLS 1.2 and 1.3. The authorities are those of the machine
-/// ([`native_roots`](Self::native_roots)), or only those given ([`only_roots`](Self::only_roots)),
-/// never none: a certificate is always checked.
+/// TLS 1.2 and 1.3. The authorities are those of the machine (`native_roots`, with the feature
+/// `native-roots`), or only those given ([`only_roots`](Self::only_roots)), never none: a
+/// certificate is always checked. [`client_config`](Self::client_config) takes rustls's own
+/// settings instead.
+///
+/// The cryptography is that of the process's default provider, if the application has
+/// [installed](CryptoProvider::install_default) one; otherwise ring, with the feature `ring` (on by
+/// default).
 #[derive(Clone)]
 pub struct Tls {
+    config: Option<Arc<ClientConfig>>,
     native: bool,
     roots: Vec<CertificateDer<'static>>,
     server_name: Option<String>,
@@ -32,22 +39,31 @@ pub struct ClientCertificate {
 }
 
 impl Tls {
-    /// Trusts the authorities that the machine's owner trusts.
+    /// Trusts the authorities that the machine's owner trusts. Feature: `native-roots`.
+    #[cfg(feature = "native-roots")]
     #[must_use]
     pub const fn native_roots() -> Self {
-        Self {
-            native: true,
-            roots: Vec::new(),
-            server_name: None,
-            client_certificate: None,
-        }
+        Self::of(None, true)
     }
 
     /// Trusts only the authorities that are added with [`add_root`](Self::add_root).
     #[must_use]
     pub const fn only_roots() -> Self {
+        Self::of(None, false)
+    }
+
+    /// Uses rustls's own settings: their cryptography, authorities and certificates.
+    /// [`add_root`](Self::add_root) and [`client_certificate`](Self::client_certificate) cannot be
+    /// combined with them.
+    #[must_use]
+    pub const fn client_config(config: Arc<ClientConfig>) -> Self {
+        Self::of(Some(config), false)
+    }
+
+    const fn of(config: Option<Arc<ClientConfig>>, native: bool) -> Self {
         Self {
-            native: false,
+            config,
+            native,
             roots: Vec::new(),
             server_name: None,
             client_certificate: None,
@@ -85,16 +101,30 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`TlsError::Settings`] when no authority is trusted, or a certificate or the key is not one;
-    /// [`TlsError::InvalidServerName`].
+    /// [`TlsError::Settings`] when no authority is trusted, a certificate or the key is not one, or
+    /// no cryptography is chosen; [`TlsError::InvalidServerName`].
     pub fn prepare(&self) -> Result<TlsConnector, TlsError> {
+        let config = match &self.config {
+            None => Arc::new(self.made_config()?),
+            Some(_) if !self.roots.is_empty() || self.client_certificate.is_some() => {
+                return Err(TlsError::Settings(
+                    "a ClientConfig has its own roots and client certificate: none can be added"
+                        .to_owned(),
+                ));
+            }
+            Some(config) => Arc::clone(config),
+        };
+        let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
+        Ok(TlsConnector {
+            connector: config.into(),
+            server_name,
+        })
+    }
+
+    fn made_config(&self) -> Result<ClientConfig, TlsError> {
         let mut store = RootCertStore::empty();
         if self.native {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!(%error, "a certificate of the machine's trust store cannot be read");
-            }
-            store.add_parsable_certificates(found.certs);
+            add_native_roots(&mut store);
         }
         for root in &self.roots {
             store
@@ -106,31 +136,54 @@ impl Tls {
                 "no authority is trusted: add a root certificate".to_owned(),
             ));
         }
-        let builder =
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|error| TlsError::Settings(error.to_string()))?
-                .with_root_certificates(store);
-        let config = match &self.client_certificate {
-            None => builder.with_no_client_auth(),
+        let builder = ClientConfig::builder_with_provider(provider()?)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Settings(error.to_string()))?
+            .with_root_certificates(store);
+        match &self.client_certificate {
+            None => Ok(builder.with_no_client_auth()),
             Some(client_certificate) => builder
                 .with_client_auth_cert(
                     client_certificate.chain.clone(),
                     client_certificate.key.clone_key(),
                 )
-                .map_err(|error| TlsError::Settings(format!("client certificate: {error}")))?,
-        };
-        let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
-        Ok(TlsConnector {
-            connector: Arc::new(config).into(),
-            server_name,
-        })
+                .map_err(|error| TlsError::Settings(format!("client certificate: {error}"))),
+        }
     }
+}
+
+#[cfg(feature = "native-roots")]
+fn add_native_roots(store: &mut RootCertStore) {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a certificate of the machine's trust store cannot be read");
+    }
+    store.add_parsable_certificates(found.certs);
+}
+
+/// Never called: `Tls::native_roots` is left out too.
+#[cfg(not(feature = "native-roots"))]
+const fn add_native_roots(_: &mut RootCertStore) {}
+
+/// Returns the process's cryptography, or the one that a feature chooses.
+fn provider() -> Result<Arc<CryptoProvider>, TlsError> {
+    if let Some(installed) = CryptoProvider::get_default() {
+        return Ok(Arc::clone(installed));
+    }
+    #[cfg(feature = "ring")]
+    return Ok(Arc::new(rustls::crypto::ring::default_provider()));
+    #[cfg(not(feature = "ring"))]
+    Err(TlsError::Settings(
+        "no cryptography is chosen: install a provider (CryptoProvider::install_default), use \
+         Tls::client_config, or enable the feature `ring` of distributedlog-tokio"
+            .to_owned(),
+    ))
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls")
+            .field("client_config", &self.config.is_some())
             .field("native_roots", &self.native)
             .field("added_roots", &self.roots.len())
             .field("server_name", &self.server_name)
@@ -243,6 +296,17 @@ mod tests {
             Tls::only_roots().prepare(),
             Err(TlsError::Settings(_))
         ));
+    }
+
+    #[cfg(not(feature = "ring"))]
+    #[test]
+    fn without_cryptography_the_error_says_how_to_choose_one() {
+        let authority = rcgen::generate_simple_self_signed(["proxies".to_owned()]).unwrap();
+        let tls = Tls::only_roots().add_root(authority.cert.pem().as_bytes());
+        let error = tls.unwrap().prepare().unwrap_err().to_string();
+        for part in ["install_default", "client_config", "feature `ring`"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use distributedlog::writer::{
 
 use super::MultiStreamWriter;
 use super::watch::Watch;
-use crate::{BuildError, ProxyClientBuilder, ProxyTransport, Tls};
+#[cfg(feature = "tls")]
+use crate::Tls;
+use crate::{BuildError, ProxyClientBuilder, ProxyTransport};
 
 /// Settings that have a method here, each with its documentation. They are kept apart from those of
 /// [`MultiStreamWriterBuilder::settings`], so that the order of the calls does not matter.
@@ -70,6 +72,7 @@ pub struct MultiStreamWriterBuilder {
     client: ProxyClientBuilder,
     proxies: Option<String>,
     client_id: Option<String>,
+    #[cfg(feature = "tls")]
     tls: Option<Tls>,
     identity: bool,
 }
@@ -83,6 +86,7 @@ impl MultiStreamWriterBuilder {
             client: ProxyClientBuilder::new(),
             proxies: None,
             client_id: None,
+            #[cfg(feature = "tls")]
             tls: None,
             identity: true,
         }
@@ -101,6 +105,7 @@ impl MultiStreamWriterBuilder {
     }
 
     /// Encrypts the connections; see [`ProxyClientBuilder::tls`].
+    #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
@@ -147,6 +152,7 @@ impl MultiStreamWriterBuilder {
         if let Some(id) = self.client_id {
             client = client.client_id(id);
         }
+        #[cfg(feature = "tls")]
         if let Some(tls) = self.tls {
             client = client.tls(tls);
         }

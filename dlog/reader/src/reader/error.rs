@@ -126,7 +126,7 @@ pub enum BuildError {
         reason: String,
     },
     /// The TLS settings cannot be used.
-    #[cfg(feature = "http")]
+    #[cfg(feature = "tls")]
     Tls(distributedlog_tokio::TlsError),
 }
 
@@ -147,7 +147,7 @@ impl fmt::Display for BuildError {
                 expected,
             } => write!(f, "{setting} is {value}; it must be {expected}"),
             Self::Url { url, reason } => write!(f, "the URL '{url}' cannot be used: {reason}"),
-            #[cfg(feature = "http")]
+            #[cfg(feature = "tls")]
             Self::Tls(error) => error.fmt(f),
         }
     }
@@ -156,7 +156,7 @@ impl fmt::Display for BuildError {
 impl core::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            #[cfg(feature = "http")]
+            #[cfg(feature = "tls")]
             Self::Tls(error) => Some(error),
             Self::StreamName(error) => Some(error),
             Self::StreamCount { .. }

@@ -51,12 +51,17 @@ impl Exchange {
                 .set_nodelay(true)
                 .map_err(|error| error.to_string())?;
             let socket: Box<dyn Socket> = match &servers.tls {
+                #[cfg(not(feature = "tls"))]
+                Some(none) => match *none {},
+                #[cfg(feature = "tls")]
                 Some(tls) if server.secure => Box::new(
                     tls.secure(&server.host, socket)
                         .await
                         .map_err(|error| error.to_string())?,
                 ),
-                Some(_) | None => Box::new(socket),
+                #[cfg(feature = "tls")]
+                Some(_) => Box::new(socket),
+                None => Box::new(socket),
             };
             let (sender, connection) = http1::Builder::new()
                 .max_buf_size(buffer_bytes.max(MIN_BUFFER_BYTES))

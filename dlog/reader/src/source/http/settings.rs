@@ -2,11 +2,16 @@ use core::fmt;
 use core::fmt::Write as _;
 use core::time::Duration;
 
+#[cfg(feature = "tls")]
 use distributedlog_tokio::{Tls, TlsConnector};
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Uri};
 
 use crate::reader::BuildError;
+
+/// Without TLS there is no connector.
+#[cfg(not(feature = "tls"))]
+type TlsConnector = core::convert::Infallible;
 
 /// Default time that a connection may take, its handshakes included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +42,8 @@ pub struct HttpSource {
     urls: Vec<String>,
     token: Option<String>,
     headers: Vec<(String, String)>,
-    tls: Tls,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
     connect_timeout: Duration,
     silence: Duration,
 }
@@ -50,7 +56,8 @@ impl HttpSource {
             urls: urls.into_iter().map(Into::into).collect(),
             token: None,
             headers: Vec::new(),
-            tls: Tls::native_roots(),
+            #[cfg(feature = "tls")]
+            tls: None,
             connect_timeout: CONNECT_TIMEOUT,
             silence: SILENCE,
         }
@@ -70,9 +77,10 @@ impl HttpSource {
     }
 
     /// Sets the TLS settings of `https` URLs; they are those of the writer. Default:
-    /// [`Tls::native_roots`].
+    /// `Tls::native_roots` with the feature `native-roots`, otherwise none: they must be set.
+    #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = tls;
+        self.tls = Some(tls);
         self
     }
 
@@ -106,11 +114,11 @@ impl HttpSource {
                 expected: format!("within {MIN_SILENCE:?} to {MAX_SILENCE:?}"),
             });
         }
-        let tls = if urls.iter().any(|server| server.secure) {
-            Some(self.tls.prepare().map_err(BuildError::Tls)?)
-        } else {
-            None
-        };
+        let tls = urls
+            .iter()
+            .find(|server| server.secure)
+            .map(|server| self.connector(server))
+            .transpose()?;
         Ok(Servers {
             headers: headers(&self.headers, self.token.as_deref())?,
             urls,
@@ -119,15 +127,49 @@ impl HttpSource {
             silence: self.silence,
         })
     }
+
+    /// Makes the TLS settings ready, which `server` needs.
+    #[cfg(feature = "tls")]
+    fn connector(&self, server: &Server) -> Result<TlsConnector, BuildError> {
+        let Some(tls) = self.tls.clone().or_else(default_tls) else {
+            return Err(BuildError::Url {
+                url: server.to_string(),
+                reason: "it needs TLS settings (HttpSource::tls): the feature native-roots of \
+                         distributedlog-reader, whose authorities are the default, is off"
+                    .to_owned(),
+            });
+        };
+        tls.prepare().map_err(BuildError::Tls)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn connector(&self, server: &Server) -> Result<TlsConnector, BuildError> {
+        Err(BuildError::Url {
+            url: server.to_string(),
+            reason: "https needs the feature tls of distributedlog-reader, which is off".to_owned(),
+        })
+    }
+}
+
+#[cfg(feature = "native-roots")]
+const fn default_tls() -> Option<Tls> {
+    Some(Tls::native_roots())
+}
+
+#[cfg(all(feature = "tls", not(feature = "native-roots")))]
+const fn default_tls() -> Option<Tls> {
+    None
 }
 
 impl fmt::Debug for HttpSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpSource")
+        let mut shown = f.debug_struct("HttpSource");
+        shown
             .field("urls", &self.urls)
-            .field("token", &self.token.is_some())
-            .field("tls", &self.tls)
-            .finish_non_exhaustive()
+            .field("token", &self.token.is_some());
+        #[cfg(feature = "tls")]
+        shown.field("tls", &self.tls);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -276,6 +318,20 @@ mod tests {
             let error = error.to_string();
             assert!(error.contains(said) && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[cfg(not(feature = "native-roots"))]
+    #[test]
+    fn a_url_of_https_without_the_features_it_needs_is_refused_with_their_name() {
+        let needed = if cfg!(feature = "tls") {
+            "feature native-roots"
+        } else {
+            "feature tls"
+        };
+        let Err(error) = HttpSource::new(["https://proxy:8002"]).prepare() else {
+            panic!("there is no TLS")
+        };
+        assert!(error.to_string().contains(needed), "{error}");
     }
 
     #[test]
