@@ -4,6 +4,6 @@ declare module "*.wasm" {
 }
 
 declare module "*.bin" {
-  const bytes: Uint8Array<ArrayBuffer>;
-  export default bytes;
+  const base64: string;
+  export default base64;
 }
