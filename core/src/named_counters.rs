@@ -17,6 +17,17 @@ macro_rules! named_counters {
                 [$((stringify!($field), self.$field),)+].into_iter()
             }
         }
+
+        /// The sums of single counters, which wrap around as they do.
+        impl core::ops::Add for $name {
+            type Output = Self;
+
+            fn add(self, other: Self) -> Self {
+                Self {
+                    $($field: self.$field.wrapping_add(other.$field),)+
+                }
+            }
+        }
     };
 }
 

@@ -8,8 +8,8 @@ use super::admin;
 use super::logging::{self, Verbosity};
 use super::output;
 use super::{
-    CliError, Output, Shutdown, completions, console, legacy, local, multi_reader, original, proxy,
-    quickstart, sim, store, tool,
+    CliError, Output, Shutdown, bench, completions, console, legacy, local, multi_reader, original,
+    proxy, quickstart, sim, store, tool,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     MultiReader(multi_reader::Args),
     #[command(alias = "console_multi_writer")]
     ConsoleMultiWriter(console::Args),
+    // Many flags, hence the box.
+    Bench(Box<bench::Args>),
     // Many flags, hence the box.
     Sim(Box<sim::Args>),
     Completions(completions::Args),
@@ -165,6 +167,7 @@ impl Cli {
             | Command::Store(_)
             | Command::MultiReader(_)
             | Command::ConsoleMultiWriter(_)
+            | Command::Bench(_)
             | Command::Sim(_)) => command.start(verbosity, &output, self.verbose),
             #[cfg(feature = "bookkeeper")]
             command @ Command::Admin(_) => command.start(verbosity, &output, self.verbose),
@@ -221,6 +224,7 @@ impl Command {
             Self::MultiReader(args) => args.run(output, &shutdown).await,
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
             Self::Completions(args) => args.run(output),
+            Self::Bench(args) => args.run(output, &shutdown).await,
             Self::Sim(args) => args.run(output, &shutdown).await,
         }
     }

@@ -7,6 +7,7 @@
 #[cfg(feature = "bookkeeper")]
 mod admin;
 mod args;
+mod bench;
 mod completions;
 mod confirm;
 mod console;

@@ -62,10 +62,6 @@ const REPLACED: &[Replaced] = &[
         "zookeeper",
         "run ZooKeeper's own program; without it there is: dlog local",
     ),
-    (
-        "bench",
-        "measure with: tests/benches of the source; simulate hedging with: dlog sim",
-    ),
     // Commands of its tool.
     (
         "recoverledger",

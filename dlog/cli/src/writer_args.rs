@@ -20,6 +20,9 @@ pub(crate) type WriterArgs = SettingFlags<Tutorial>;
 /// Settings of quickstart: they start from the defaults.
 pub(crate) type QuickstartWriterArgs = SettingFlags<Quickstart>;
 
+/// Settings of the benchmark: they start from the defaults.
+pub(crate) type BenchWriterArgs = SettingFlags<Bench>;
+
 /// A command with flags for the writer's settings.
 pub(crate) trait SettingsOf {
     /// Heading of the flags in the help.
@@ -62,6 +65,19 @@ impl SettingsOf for Quickstart {
             .request_timeout(tutorial.request_timeout())
             .buffer_size(tutorial.buffer_size())
             .flush_interval(tutorial.flush_interval())
+    }
+}
+
+/// The defaults, as an application has them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bench;
+
+impl SettingsOf for Bench {
+    const HEADING: &'static str = Tutorial::HEADING;
+    const WITHOUT_FLAG: &'static [&'static str] = Tutorial::WITHOUT_FLAG;
+
+    fn base() -> SettingsBuilder {
+        Settings::builder()
     }
 }
 

@@ -70,6 +70,12 @@ impl ConnectedWriter {
         })
     }
 
+    /// Returns the writer itself.
+    #[must_use]
+    pub(crate) const fn handle(&self) -> &MultiStreamWriter {
+        &self.writer
+    }
+
     /// Returns the maximum length of a record, in bytes.
     #[must_use]
     pub(crate) fn max_record_bytes(&self) -> usize {

@@ -50,6 +50,7 @@ mod missing {
             | Command::Tool(_)
             | Command::Store(_)
             | Command::MultiReader(_)
+            | Command::Bench(_)
             | Command::Completions(_) => panic!("{line} needs no feature"),
         };
         let error = ended.expect_err(line);
