@@ -8,8 +8,8 @@ use super::admin;
 use super::logging::{self, Verbosity};
 use super::output;
 use super::{
-    CliError, Output, Shutdown, bench, completions, console, legacy, local, multi_reader, original,
-    proxy, quickstart, sim, store, tool,
+    CliError, Output, Shutdown, bench, completions, console, doctor, legacy, local, multi_reader,
+    original, proxy, quickstart, sim, store, tool,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -69,6 +69,7 @@ pub(crate) enum Command {
     Bench(Box<bench::Args>),
     // Many flags, hence the box.
     Sim(Box<sim::Args>),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 
@@ -168,6 +169,7 @@ impl Cli {
             | Command::MultiReader(_)
             | Command::ConsoleMultiWriter(_)
             | Command::Bench(_)
+            | Command::Doctor(_)
             | Command::Sim(_)) => command.start(verbosity, &output, self.verbose),
             #[cfg(feature = "bookkeeper")]
             command @ Command::Admin(_) => command.start(verbosity, &output, self.verbose),
@@ -225,6 +227,7 @@ impl Command {
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
             Self::Completions(args) => args.run(output),
             Self::Bench(args) => args.run(output, &shutdown).await,
+            Self::Doctor(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Sim(args) => args.run(output, &shutdown).await,
         }
     }

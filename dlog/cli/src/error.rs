@@ -105,6 +105,12 @@ impl CliError {
         }
     }
 
+    /// Returns the tip.
+    #[must_use]
+    pub(crate) fn tip_text(&self) -> Option<&str> {
+        self.tip.as_deref()
+    }
+
     /// Returns the error with more after its message. One that prints no message is not changed.
     #[must_use]
     pub(crate) fn with_detail(mut self, detail: &str) -> Self {

@@ -3,6 +3,7 @@ use core::str::FromStr;
 use distributedlog_reader::{HttpSource, Source};
 use distributedlog_store::uri::Uri;
 
+use super::super::place::Place;
 use super::super::{CliError, namespace};
 
 /// Source of the records that are read back: a namespace, or the HTTP port of a write proxy.
@@ -16,13 +17,15 @@ impl FromStr for ReadSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("http://") || text.starts_with("https://") {
-            return Ok(Self::Http(text.to_owned()));
+        match text.parse()? {
+            Place::Namespace(uri) => Ok(Self::Namespace(uri)),
+            Place::Http(url) => Ok(Self::Http(url)),
+            Place::Proxies(_) => Err(
+                "records are not read from this port of a proxy; write its HTTP port, as in \
+                 http://127.0.0.1:8002, or the namespace"
+                    .to_owned(),
+            ),
         }
-        let uri = text.parse::<Uri>();
-        uri.map(Self::Namespace).map_err(|error| {
-            format!("{error}; a proxy's HTTP port is written http://127.0.0.1:8002")
-        })
     }
 }
 

@@ -51,6 +51,7 @@ mod missing {
             | Command::Store(_)
             | Command::MultiReader(_)
             | Command::Bench(_)
+            | Command::Doctor(_)
             | Command::Completions(_) => panic!("{line} needs no feature"),
         };
         let error = ended.expect_err(line);

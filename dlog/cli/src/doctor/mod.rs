@@ -1,0 +1,164 @@
+//! `dlog doctor`: finds out what is wrong between here and the streams.
+
+mod findings;
+mod http;
+mod namespace;
+mod proxies;
+
+use core::time::Duration;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+use distributedlog_store::StreamName;
+
+use super::place::Place;
+use super::{CliError, Format, Output, output};
+use findings::{Findings, since};
+
+/// Difference of clocks above which there is a warning.
+const MAX_SKEW: Duration = Duration::from_secs(1);
+
+/// Find out what is wrong between here and the streams.
+///
+/// Checks each place that is named: names are resolved, connections and handshakes are made, and a
+/// record is written to a stream of its own, `dlog-doctor-…`, read back, and deleted with its
+/// stream. Each line says ok, warn or fail, and what to do about it.
+#[derive(Debug, clap::Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  dlog doctor distributedlog://127.0.0.1:7000/messaging/distributedlog
+  dlog doctor 'inet!127.0.0.1:8000' http://127.0.0.1:8002
+  dlog doctor --no-write zk!zk-1.example:2181!/messaging/distributedlog/.write_proxy
+
+Exit status: 0 if nothing fails, also with warnings; 1 if something does."
+)]
+pub(crate) struct Args {
+    /// Places to check: a namespace (distributedlog://HOST:PORT/NAMESPACE), proxies
+    /// (inet!HOST:PORT, zk!…), or the HTTP port of a proxy (http://HOST:PORT)
+    #[arg(value_name = "PLACE", required = true)]
+    places: Vec<Place>,
+
+    /// Write nothing
+    #[arg(long)]
+    no_write: bool,
+
+    /// Show the token in this file to the HTTP port
+    #[arg(long, value_name = "FILE")]
+    http_token_file: Option<PathBuf>,
+
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What a check may do.
+struct Probe {
+    writes: bool,
+    /// The stream that is written to. Only this command has it.
+    stream: StreamName,
+    token: Option<String>,
+}
+
+impl Args {
+    /// Checks the places in turn.
+    ///
+    /// # Errors
+    /// A check failed; it was printed.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
+        let token = self.http_token_file.as_ref().map(|file| {
+            let text = std::fs::read_to_string(file);
+            text.map(|text| text.trim().to_owned())
+                .map_err(|error| CliError::usage(format!("{}: {error}", file.display())))
+        });
+        let stream = format!("dlog-doctor-{}-{}", std::process::id(), unix_ms());
+        let probe = Probe {
+            writes: !self.no_write,
+            stream: stream.parse().expect("letters, digits and hyphens"),
+            token: token.transpose()?,
+        };
+        let mut found = Findings::new(output, self.format);
+        found.ok(&format!(
+            "dlog {} with {}",
+            env!("CARGO_PKG_VERSION"),
+            features()
+        ))?;
+        for place in &self.places {
+            match place {
+                Place::Namespace(uri) => namespace::check(uri, &probe, &mut found).await?,
+                Place::Proxies(name) => {
+                    // An address alone is a proxy's.
+                    let name = if name.contains('!') {
+                        name.clone()
+                    } else {
+                        format!("inet!{name}")
+                    };
+                    proxies::check(&name, &probe, &mut found).await?;
+                }
+                Place::Http(url) => http::check(url, &probe, &mut found).await?,
+            }
+        }
+        let Findings {
+            warnings, failures, ..
+        } = found;
+        if self.format == Format::Text {
+            output.line(format!(
+                "{}, {}",
+                output::counted(failures, "failure"),
+                output::counted(warnings, "warning")
+            ))?;
+        }
+        if failures > 0 {
+            return Err(CliError::already_reported());
+        }
+        Ok(())
+    }
+}
+
+/// Lists the features of this binary.
+fn features() -> String {
+    let all = [
+        ("bookkeeper", cfg!(feature = "bookkeeper")),
+        ("page", cfg!(feature = "page")),
+        ("plots", cfg!(feature = "plots")),
+        ("zookeeper", cfg!(feature = "zookeeper")),
+    ];
+    let on: Vec<&str> = all
+        .iter()
+        .filter(|(_, on)| *on)
+        .map(|(it, _)| *it)
+        .collect();
+    if on.is_empty() {
+        "no optional features".to_owned()
+    } else {
+        on.join(", ")
+    }
+}
+
+/// Resolves a host's name, and prints its addresses.
+async fn resolve(host: &str, port: u16, found: &mut Findings<'_>) -> Result<(), CliError> {
+    if host.parse::<core::net::IpAddr>().is_ok() {
+        return Ok(());
+    }
+    let began = Instant::now();
+    match tokio::net::lookup_host((host, port)).await {
+        Ok(addresses) => {
+            let mut addresses: Vec<String> =
+                addresses.map(|address| address.ip().to_string()).collect();
+            addresses.dedup();
+            let addresses = addresses.join(", ");
+            found.ok(&format!("{host} is {addresses} ({})", since(began)))
+        }
+        Err(error) => found.fail(
+            &format!("the name {host} cannot be resolved: {error}"),
+            Some("check the name, and this machine's DNS"),
+        ),
+    }
+}
+
+/// Returns the time in milliseconds since 1970; a clock before that counts as 1970.
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
