@@ -19,7 +19,6 @@
 
 mod console;
 mod nic;
-mod proxy;
 mod scenario;
 #[macro_use]
 mod talk;
@@ -31,13 +30,15 @@ use core::panic::PanicInfo;
 
 use console::Console;
 use cortex_m_semihosting::debug;
+use distributedlog::EmbassyClock;
 use distributedlog::async_writer::{MultiStreamWriter, Runner};
+use distributedlog_embedded::{Buffers, Config, Endpoint, NoDns, ProxyClient, ProxyTransport};
 use embassy_executor::Spawner;
-use embassy_net::{Config, StackResources};
+use embassy_net::tcp::client::{TcpClient, TcpClientState};
+use embassy_net::{Stack, StackResources};
 use nic::Nic;
-use proxy::{Carrier, Proxy, connection};
-use scenario::WriterState;
-use static_cell::StaticCell;
+use scenario::{SET_BYTES, WriterState};
+use static_cell::{ConstStaticCell, StaticCell};
 
 /// Address of the host in QEMU's own network.
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
@@ -51,10 +52,22 @@ const STREAMS: [&str; 5] = [
     "basic-stream-7",
 ];
 
+/// A device has one proxy. With a store of its own, the proxy owns every stream.
+const HOSTS: usize = 1;
+/// Maximum number of outstanding requests: two sets in flight, each at a few streams.
+const REQUESTS: usize = 8;
+/// Length of the longest frame of the peer.
+const INCOMING_BYTES: usize = 1024;
+/// Buffer of the network stack for each direction, in bytes.
+const SOCKET_BYTES: usize = 2048;
+
+/// The client of the proxy.
+pub type Proxy = ProxyClient<'static, EmbassyClock, HOSTS, { STREAMS.len() }, REQUESTS>;
+type Transport = ProxyTransport<'static, 'static, EmbassyClock, HOSTS, { STREAMS.len() }, REQUESTS>;
+
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
-    static PROXY: StaticCell<Proxy> = StaticCell::new();
     static WRITER_STATE: StaticCell<RefCell<WriterState>> = StaticCell::new();
 
     let peripherals = cortex_m::Peripherals::take().expect("taken once");
@@ -68,7 +81,7 @@ async fn main(spawner: Spawner) {
 
     let (stack, network) = embassy_net::new(
         Nic::start(HARDWARE_ADDRESS),
-        Config::dhcpv4(Default::default()),
+        embassy_net::Config::dhcpv4(Default::default()),
         RESOURCES.init(StackResources::new()),
         1,
     );
@@ -76,11 +89,10 @@ async fn main(spawner: Spawner) {
     stack.wait_config_up().await;
     say!("address {}", stack.config_v4().expect("it is up").address);
 
-    let proxy = PROXY.init_with(|| Proxy::new(SocketAddr::from((HOST, port)), STREAMS));
-    spawner.spawn(connection::keep_connected(proxy, stack).expect("spawned once"));
-    spawner.spawn(connection::keep_time(proxy).expect("spawned once"));
+    let proxy = proxy_at(SocketAddr::from((HOST, port)));
+    spawner.spawn(keep_connected(proxy, stack).expect("spawned once"));
     let state = WRITER_STATE.init_with(scenario::writer_state);
-    let (writer, runner) = MultiStreamWriter::new(&*state, Carrier(proxy));
+    let (writer, runner) = MultiStreamWriter::new(&*state, proxy.transport());
     spawner.spawn(run(runner).expect("spawned once"));
 
     let good = scenario::play(&writer, proxy, &STREAMS).await;
@@ -92,13 +104,44 @@ async fn main(spawner: Spawner) {
     });
 }
 
+/// Creates the client of the proxy at this address.
+fn proxy_at(address: SocketAddr) -> &'static Proxy {
+    static PROXY: StaticCell<Proxy> = StaticCell::new();
+    static PROXIES: StaticCell<[Endpoint<'static>; 1]> = StaticCell::new();
+    static SETS: ConstStaticCell<[u8; REQUESTS * SET_BYTES]> =
+        ConstStaticCell::new([0; REQUESTS * SET_BYTES]);
+    static INCOMING: ConstStaticCell<[u8; INCOMING_BYTES]> =
+        ConstStaticCell::new([0; INCOMING_BYTES]);
+    static OUTGOING: ConstStaticCell<[u8; SET_BYTES + 512]> =
+        ConstStaticCell::new([0; SET_BYTES + 512]);
+
+    let proxies = PROXIES.init([Endpoint::Address(address)]);
+    let mut config = Config::new("firmware", proxies, &STREAMS);
+    // embassy-net's flush waits for the peer's acknowledgement.
+    config.flush = false;
+    let buffers = Buffers {
+        sets: SETS.take(),
+        incoming: INCOMING.take(),
+        outgoing: OUTGOING.take(),
+    };
+    PROXY.init_with(|| Proxy::new(config, EmbassyClock, buffers).expect("the buffers are large"))
+}
+
+#[embassy_executor::task]
+async fn keep_connected(proxy: &'static Proxy, stack: Stack<'static>) {
+    static SOCKETS: StaticCell<TcpClientState<HOSTS, SOCKET_BYTES, SOCKET_BYTES>> =
+        StaticCell::new();
+    let tcp = TcpClient::new(stack, SOCKETS.init_with(TcpClientState::new));
+    match proxy.run(&tcp, &NoDns).await {}
+}
+
 #[embassy_executor::task]
 async fn keep_network(mut runner: embassy_net::Runner<'static, Nic>) -> ! {
     runner.run().await
 }
 
 #[embassy_executor::task]
-async fn run(runner: Runner<&'static RefCell<WriterState>, Carrier>) {
+async fn run(runner: Runner<&'static RefCell<WriterState>, Transport>) {
     runner.run().await;
 }
 

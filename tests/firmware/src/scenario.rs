@@ -3,6 +3,7 @@
 use core::cell::RefCell;
 use core::time::Duration;
 
+use distributedlog::EmbassyClock;
 use distributedlog::async_writer::{Acknowledgement, MultiStreamWriter, State, WaiterSlot};
 use distributedlog::wire::record_set::WriterId;
 use distributedlog::writer::{
@@ -11,9 +12,7 @@ use distributedlog::writer::{
 use embassy_futures::join::join;
 use static_cell::ConstStaticCell;
 
-use crate::proxy::{Proxy, SET_BYTES};
-use crate::time::DeviceClock;
-use crate::{say, talk};
+use crate::{Proxy, say, talk};
 
 /// Total number of records.
 const RECORDS: u32 = 1000;
@@ -30,11 +29,13 @@ const BEFORE_CUT: u32 = 950;
 /// Maximum number of records accepted and not yet acknowledged.
 const PENDING: usize = 16;
 
+/// Length of the longest record set.
+pub const SET_BYTES: usize = 512;
 /// One for each record, one for the task that waits for room, and one for the close.
 const WAITER_SLOTS: usize = PENDING + 2;
 
 pub type WriterState =
-    State<StorageTables<'static, [u8; SET_BYTES]>, &'static mut [WaiterSlot], DeviceClock>;
+    State<StorageTables<'static, [u8; SET_BYTES]>, &'static mut [WaiterSlot], EmbassyClock>;
 type Handle = MultiStreamWriter<&'static RefCell<WriterState>>;
 type Queue = heapless::Deque<(u32, Acknowledgement<&'static RefCell<WriterState>>), PENDING>;
 
@@ -62,7 +63,11 @@ pub fn writer_state() -> RefCell<WriterState> {
     let streams = StreamCount::new(5).expect("between 1 and the most");
     let writer = Writer::new(settings, streams, TABLES.take().tables())
         .expect("the tables are as long as the settings say");
-    RefCell::new(State::new(writer, SLOTS.take().as_mut_slice(), DeviceClock))
+    RefCell::new(State::new(
+        writer,
+        SLOTS.take().as_mut_slice(),
+        EmbassyClock,
+    ))
 }
 
 /// Writes all records. Returns `true` if all were acknowledged, with hedges and over lost

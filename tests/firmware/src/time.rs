@@ -11,7 +11,6 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_semihosting::nr;
 use critical_section::Mutex;
-use distributedlog::{Clock, Instant};
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
 
@@ -61,20 +60,4 @@ fn SysTick() {
     let now = TIME.now();
     // Wakes the tasks whose timers are due. A later tick finds the next ones.
     critical_section::with(|token| TIME.queue.borrow_ref_mut(token).next_expiration(now));
-}
-
-/// The writer's clock.
-#[derive(Clone, Copy, Debug)]
-pub struct DeviceClock;
-
-impl Clock for DeviceClock {
-    type Sleep = embassy_time::Timer;
-
-    fn now(&self) -> Instant {
-        Instant::from_micros(embassy_time::Instant::now().as_micros())
-    }
-
-    fn sleep_until(&self, at: Instant) -> Self::Sleep {
-        embassy_time::Timer::at(embassy_time::Instant::from_micros(at.as_micros()))
-    }
 }

@@ -19,17 +19,17 @@ use core::time::Duration;
 
 use console::Console;
 use cortex_m_semihosting::debug;
+use distributedlog::EmbassyClock;
 use distributedlog::async_writer::{MultiStreamWriter, Runner, State, WaiterSlot};
 use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
 use embassy_executor::Spawner;
 use line::LineTransport;
 use static_cell::StaticCell;
-use time::DeviceClock;
 
 const RECORDS: u32 = 100;
 const STREAMS: [&str; 3] = ["device-1", "device-2", "device-3"];
 
-type WriterState = State<Fixed<3, 3, 8, 256>, [WaiterSlot; 10], DeviceClock>;
+type WriterState = State<Fixed<3, 3, 8, 256>, [WaiterSlot; 10], EmbassyClock>;
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
@@ -52,7 +52,7 @@ async fn main(spawner: Spawner) {
         RefCell::new(State::new(
             writer,
             [const { WaiterSlot::EMPTY }; 10],
-            DeviceClock,
+            EmbassyClock,
         ))
     });
     let (writer, runner) = MultiStreamWriter::new(&*state, LineTransport::new(STREAMS));
