@@ -30,7 +30,12 @@ pub(crate) struct Output {
     takes_notices: bool,
     /// First failed write of a [best effort](Self::best_effort) output.
     failed: Option<Arc<OnceLock<io::Error>>>,
+    /// What a [collecting](Self::collecting) output has not written yet.
+    collected: Option<Arc<Mutex<Vec<u8>>>>,
 }
+
+/// Size from which a collecting output writes.
+const LARGE_WRITE: usize = 64 << 10;
 
 impl Output {
     /// Creates an output to the standard output.
@@ -41,6 +46,7 @@ impl Output {
             escapes: io::stdout().is_terminal(),
             takes_notices: false,
             failed: None,
+            collected: None,
         }
     }
 
@@ -52,6 +58,7 @@ impl Output {
             escapes: false,
             takes_notices: true,
             failed: None,
+            collected: None,
         }
     }
 
@@ -63,6 +70,30 @@ impl Output {
             escapes: true,
             ..Self::to(sink)
         }
+    }
+
+    /// Returns the same output for a command that prints many lines: what is written is collected
+    /// into large writes until [`flush`](Self::flush). A terminal gets each line at once.
+    #[must_use]
+    pub(crate) fn collecting(&self) -> Self {
+        Self {
+            collected: (!self.escapes).then(Arc::default),
+            ..self.clone()
+        }
+    }
+
+    /// Writes what a collecting output has collected.
+    ///
+    /// # Errors
+    /// The output is closed, or a write failed.
+    pub(crate) fn flush(&self) -> Result<(), CliError> {
+        let Some(collected) = &self.collected else {
+            return Ok(());
+        };
+        let mut bytes = collected.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.write_now(&bytes);
+        bytes.clear();
+        written
     }
 
     /// Returns the same output for a command that changes something, whose work must not end
@@ -117,11 +148,22 @@ impl Output {
         }
     }
 
-    /// Writes `bytes` unchanged, and flushes them.
+    /// Writes `bytes` unchanged, and flushes them unless they are [collected](Self::collecting).
     ///
     /// # Errors
     /// The output is closed, or a write failed.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), CliError> {
+        let Some(collected) = &self.collected else {
+            return self.write_now(bytes);
+        };
+        let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
+        collected.extend_from_slice(bytes);
+        let is_large = collected.len() >= LARGE_WRITE;
+        drop(collected);
+        if is_large { self.flush() } else { Ok(()) }
+    }
+
+    fn write_now(&self, bytes: &[u8]) -> Result<(), CliError> {
         // A task that panicked during a write left at most half a line.
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         if self
@@ -275,6 +317,49 @@ mod tests {
             captured.text(),
             format!("owner \u{fffd}[2J\u{fffd}31m\ttail\n{text}\n")
         );
+    }
+
+    /// Counts writes.
+    #[derive(Clone, Default)]
+    struct Counted(Arc<Mutex<Vec<usize>>>);
+
+    impl Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").push(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn many_lines_are_written_at_once_except_to_a_terminal() {
+        let counted = Counted::default();
+        let output = Output::to(counted.clone()).collecting();
+        let line = "x".repeat(999);
+        for _ in 0..100 {
+            output.line(&line).expect("it takes all");
+        }
+        output.flush().expect("it takes all");
+        output.flush().expect("it takes all");
+        let writes = counted.0.lock().expect("no panic").clone();
+        assert_eq!(writes, [66_000, 34_000]);
+        let counted = Counted::default();
+        let terminal = Output::to_terminal(counted.clone()).collecting();
+        for _ in 0..3 {
+            terminal.line("x").expect("it takes all");
+        }
+        assert_eq!(counted.0.lock().expect("no panic").len(), 3);
+    }
+
+    #[test]
+    fn a_collecting_output_whose_reader_has_gone_fails_like_any_other() {
+        let output = Output::to(Closed).collecting();
+        output.line("x").expect("it is not written yet");
+        assert!(output.flush().is_err());
+        assert!(output.line("x".repeat(LARGE_WRITE)).is_err());
     }
 
     struct Closed;

@@ -117,17 +117,38 @@ impl Args {
             (None, Some(seqno)) => Position::At(Dlsn::new(seqno, self.eid, self.slot)),
             (None, None) => self.from,
         };
-        let mut reader = LogReader::new(store, self.stream.clone(), from.in_stream(&info));
+        let reader = LogReader::new(store, self.stream.clone(), from.in_stream(&info));
+        let output = output.collecting();
+        let printed = self.print_all(&output, reader).await;
+        // Also in front of an error: the records before it.
+        output.flush()?;
+        match printed? {
+            0 => Ok(()),
+            damaged => Err(CliError::failure(format!(
+                "skipped: {}",
+                output::counted(damaged, "damaged record set")
+            ))),
+        }
+    }
+
+    /// Prints the reader's records up to the end or the limit. Returns the number of damaged sets.
+    async fn print_all(&self, output: &Output, mut reader: LogReader) -> Result<u64, CliError> {
         let (mut printed, mut damaged) = (0, 0_u64);
+        let mut time = WrittenTime::default();
         while self.limit != Some(printed) {
-            match reader
-                .next_available()
-                .await
-                .map_err(|error| namespace::store_error(&error, Some(uri)))?
-            {
+            let next = match reader.next_buffered() {
+                Some(event) => Some(event),
+                None => {
+                    // The store may take its time.
+                    output.flush()?;
+                    let next = reader.next_available().await;
+                    next.map_err(|error| namespace::store_error(&error, Some(&self.uri.uri)))?
+                }
+            };
+            match next {
                 None => break,
                 Some(ReadEvent::Record(record)) => {
-                    self.print(output, &record)?;
+                    self.print(output, &record, &mut time)?;
                     printed += 1;
                 }
                 Some(ReadEvent::Malformed(set)) => {
@@ -136,17 +157,15 @@ impl Args {
                 }
             }
         }
-        if damaged > 0 {
-            Err(CliError::failure(format!(
-                "skipped: {}",
-                output::counted(damaged, "damaged record set")
-            )))
-        } else {
-            Ok(())
-        }
+        Ok(damaged)
     }
 
-    fn print(&self, output: &Output, record: &Record) -> Result<(), CliError> {
+    fn print(
+        &self,
+        output: &Output,
+        record: &Record,
+        time: &mut WrittenTime,
+    ) -> Result<(), CliError> {
         if self.format == Format::Json {
             return record_text::print(output, Format::Json, &self.stream, record);
         }
@@ -154,7 +173,7 @@ impl Args {
             "Record (dlsn = {}, bytes = {}, written = {})",
             record.dlsn,
             record.payload.len(),
-            utc::text(record.written_unix_ms)
+            time.text(record.written_unix_ms)
         );
         if !self.skip_payload {
             text.push('\n');
@@ -165,5 +184,17 @@ impl Args {
             });
         }
         output.line(text)
+    }
+}
+
+/// The time of the last record as text: all records of a set have the same one.
+#[derive(Default)]
+struct WrittenTime(Option<(u64, String)>);
+
+impl WrittenTime {
+    fn text(&mut self, unix_ms: u64) -> &str {
+        self.0.take_if(|(last, _)| *last != unix_ms);
+        let (_, text) = self.0.get_or_insert_with(|| (unix_ms, utc::text(unix_ms)));
+        text
     }
 }

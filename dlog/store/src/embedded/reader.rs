@@ -23,8 +23,10 @@ use crate::{EntryRecord, ReadBatch, ReadLimit, StoreError, StoredEntry, StreamNa
 const MAX_SPAN: u64 = 1 << 20;
 /// Up to this many bytes between two entries are read and thrown away to save a second read.
 const MAX_GAP: u64 = 4 << 10;
-/// Number of locations that are read from an index at once.
-const MAX_PLACES: u64 = 512;
+/// Number of locations that are read from an index at once: at first, and doubled up to the
+/// maximum, because only a read of many small entries needs so many.
+const FIRST_PLACES: u64 = 256;
+const MAX_PLACES: u64 = 4096;
 
 /// Serves [`LogStore::read`](crate::LogStore::read).
 pub(super) async fn read(
@@ -106,7 +108,7 @@ async fn read_available(
             let shared = shared.clone();
             let mut there = reading;
             let task = tokio::task::spawn_blocking(move || {
-                let result = there.take(&shared, &part);
+                let result = there.take_all(&shared, part);
                 (there, result)
             });
             let (back, result) = task.await.map_err(|_| StoreError::Closed)?;
@@ -145,6 +147,8 @@ struct ReadProgress {
     /// Bytes that may still be read.
     left: usize,
     full: bool,
+    /// Maximum number of entries in the next part.
+    places: u64,
     /// Number of times in a row that a volume was removed during the read.
     missed: u32,
 }
@@ -174,6 +178,7 @@ impl ReadProgress {
             entries: Vec::new(),
             left: max_bytes,
             full: false,
+            places: FIRST_PLACES,
             missed: 0,
         }
     }
@@ -206,12 +211,13 @@ impl ReadProgress {
         };
         let (skip, count) = (
             entry - extent.first_entry,
-            (extent.end_entry() - entry).min(MAX_PLACES),
+            (extent.end_entry() - entry).min(self.places),
         );
+        self.places = (2 * self.places).min(MAX_PLACES);
         let locations = match &extent.locations {
             FrameLocations::Memory(locations) => {
                 let skip = usize::try_from(skip).expect("an index into a vector");
-                let count = usize::try_from(count).expect("at most 512");
+                let count = usize::try_from(count).expect("at most 4,096");
                 PartLocations::Known(locations[skip..skip + count].to_vec())
             }
             FrameLocations::Index(at) => PartLocations::Index {
@@ -229,6 +235,17 @@ impl ReadProgress {
             },
             locations,
         }))
+    }
+
+    /// Reads this part and those after it, up to the byte limit: a change of threads for each would
+    /// take longer than reading it.
+    fn take_all(&mut self, shared: &Shared, part: ReadPart) -> Result<(), StoreError> {
+        let mut next = Some(part);
+        while let Some(part) = next {
+            self.take(shared, &part)?;
+            next = self.next_part(shared)?;
+        }
+        Ok(())
     }
 
     /// Reads the part's entries, up to the byte limit.
@@ -264,7 +281,7 @@ impl ReadProgress {
             PartLocations::Known(locations) => locations,
             PartLocations::Index { at, skip, count } => {
                 let file = shared.open_file(FileKind::Index, part.volume)?;
-                let count = usize::try_from(*count).expect("at most 512");
+                let count = usize::try_from(*count).expect("at most 4,096");
                 read = index::read_locations(
                     &*file,
                     &shared.path(FileKind::Index, part.volume),

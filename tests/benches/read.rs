@@ -1,0 +1,380 @@
+//! Reading from the start: what the file gives sequentially through the page cache, the store's own
+//! reads, the readers of the library, and commands, in turns.
+//!
+//! `cargo bench -p distributedlog-tests --bench read`. `DLOG_READ_MB` (256) is the size of each
+//! journal, `DLOG_READ_ROUNDS` (5) the number of turns. The folder is made below the current
+//! folder, or below `DLOG_BENCH_FOLDER`. Rates are medians of the rounds; MB are those of the
+//! entries, with their headers, and `of the file` compares with the row `file` of the same run. On
+//! a busy machine look at the last column: it is the processor time of this process, without that
+//! of the commands.
+
+use core::hint::black_box;
+use core::time::Duration;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use distributedlog::Dlsn;
+use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
+use distributedlog_reader::{LogReader, MergeSettings, MultiReader, ReadEvent};
+use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
+use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings, serve};
+use distributedlog_store::uri::Uri;
+use distributedlog_store::{
+    Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadLimit, StreamName,
+};
+use distributedlog_tests::binary;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+const RECORD_BYTES: usize = 100;
+const STREAMS: usize = 5;
+/// Entries that are appended at once.
+const IN_FLIGHT: usize = 64;
+
+/// Entries of a journal.
+#[derive(Clone, Copy)]
+enum Entries {
+    /// Sets of 16 KiB of records of 100 bytes, as a writer makes them.
+    Sets,
+    /// One record of this size each.
+    Single(usize),
+}
+
+impl Entries {
+    /// Returns an entry, with an identity of its own if it is a set.
+    fn entry(self, number: u64) -> EntryRecord {
+        match self {
+            Self::Single(size) => EntryRecord {
+                payload: vec![7; size].into(),
+                slots: 1,
+                is_record_set: false,
+            },
+            Self::Sets => {
+                let mut buffer = vec![0; 16 << 10];
+                let mut builder = RecordSetBuilder::new(buffer.len(), true);
+                let mut slots = 0;
+                while builder.append(&mut buffer, &[7; RECORD_BYTES]).is_ok() {
+                    slots += 1;
+                }
+                let identity = SetIdentity {
+                    writer: WriterId([1; 16]),
+                    sequence: number,
+                };
+                let set = builder.finish(&mut buffer, Some(&identity));
+                EntryRecord {
+                    payload: Bytes::copy_from_slice(set),
+                    slots,
+                    is_record_set: true,
+                }
+            }
+        }
+    }
+}
+
+/// A journal that was written.
+struct Written {
+    store: Arc<dyn LogStore>,
+    streams: Vec<StreamName>,
+    records: u64,
+    /// Bytes of the entries, with their headers.
+    bytes: u64,
+    folder: tempfile::TempDir,
+}
+
+fn folder() -> tempfile::TempDir {
+    let parent = std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(PathBuf::new, PathBuf::from);
+    tempfile::tempdir_in(parent.join(".")).expect("a folder on a disk")
+}
+
+async fn lease(store: &EmbeddedStore, name: &StreamName) -> Lease {
+    store.create(name).await.expect("the store is new");
+    let owner = Owner {
+        shard: 1,
+        address: "127.0.0.1:8000".to_owned(),
+    };
+    match store.acquire(name, &owner).await {
+        Ok(Acquired::Granted(lease)) => lease,
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Written {
+    /// Writes `bytes` to `streams` streams, in turn.
+    async fn new(entries: Entries, streams: usize, bytes: usize) -> Self {
+        let folder = folder();
+        let store = EmbeddedStore::open(EmbeddedSettings::new(folder.path())).expect("it opens");
+        let names: Vec<StreamName> = (0..streams)
+            .map(|number| format!("basic-stream-{number}").parse().expect("a name"))
+            .collect();
+        let mut leases = Vec::new();
+        for name in &names {
+            leases.push(lease(&store, name).await);
+        }
+        let (mut records, mut written, mut number) = (0, 0, 0);
+        while written < bytes {
+            let mut waiting = Vec::new();
+            for _ in 0..IN_FLIGHT {
+                let record = entries.entry(number);
+                records += u64::from(record.slots);
+                written += record.payload.len() + 56;
+                let (done, result) = oneshot::channel();
+                let entry = Entry {
+                    records: vec![record],
+                };
+                let lease = &leases[usize::try_from(number).expect("64 bits") % streams];
+                let done = Box::new(move |result| drop(done.send(result)));
+                store.append(lease, entry, done);
+                waiting.push(result);
+                number += 1;
+            }
+            for result in waiting {
+                let appended = result.await.expect("the store answers");
+                appended.expect("the disk takes it");
+            }
+        }
+        Self {
+            store: Arc::new(store),
+            streams: names,
+            records,
+            bytes: written as u64,
+            folder,
+        }
+    }
+}
+
+/// Returns the volumes of a journal.
+fn volumes(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).expect("the store's folder");
+    let paths = files.map(|file| file.expect("a file").path());
+    let mut volumes: Vec<PathBuf> = paths
+        .filter(|path| path.to_string_lossy().contains("volume"))
+        .collect();
+    volumes.sort();
+    assert!(!volumes.is_empty(), "no volumes in {}", folder.display());
+    volumes
+}
+
+/// Where the bytes of the files go.
+#[derive(Clone, Copy, PartialEq)]
+enum Memory {
+    /// Into one buffer, which stays in the processor's cache.
+    OneBuffer,
+    /// Into memory of its own for each read, as of a reader that hands out what it read.
+    New,
+    /// The same, and its checksum, which a reader must compare.
+    NewAndChecked,
+}
+
+/// Reads this number of bytes from the volumes, a mebibyte at a time. Returns the number.
+fn read_files(folder: &Path, bytes: u64, memory: Memory) -> u64 {
+    let mut buffer = vec![0; 1 << 20];
+    let mut left = bytes;
+    for path in volumes(folder) {
+        let mut file = File::open(path).expect("a volume").take(left);
+        loop {
+            if memory != Memory::OneBuffer {
+                buffer = black_box(vec![0; 1 << 20]);
+            }
+            match file.read(&mut buffer).expect("it can be read") {
+                0 => break,
+                count => {
+                    left -= count as u64;
+                    if memory == Memory::NewAndChecked {
+                        black_box(crc32c::crc32c(&buffer[..count]));
+                    }
+                }
+            }
+        }
+    }
+    bytes - left
+}
+
+/// Reads all entries by the store's own reads, without looking into them.
+async fn read_entries(store: &dyn LogStore, stream: &StreamName) -> u64 {
+    let (mut from, mut slots) = (Dlsn::INITIAL, 0);
+    loop {
+        let limit = ReadLimit {
+            max_bytes: 1 << 20,
+            wait: Duration::ZERO,
+            created_unix_ms: None,
+        };
+        let batch = store.read(stream, from, limit).await.expect("it is read");
+        if batch.entries.is_empty() {
+            return slots;
+        }
+        let records = batch.entries.iter().flat_map(|entry| &entry.records);
+        slots += records.map(|record| u64::from(record.slots)).sum::<u64>();
+        from = batch.next;
+    }
+}
+
+async fn read_records(store: &Arc<dyn LogStore>, stream: &StreamName) -> u64 {
+    let mut reader = LogReader::new(Arc::clone(store), stream.clone(), Dlsn::INITIAL);
+    let mut records = 0;
+    while let Some(event) = reader.next_available().await.expect("it is read") {
+        records += u64::from(matches!(event, ReadEvent::Record(_)));
+    }
+    records
+}
+
+async fn read_merged(written: &Written) -> u64 {
+    let starts = written.streams.iter().cloned();
+    let starts = starts.map(|stream| (stream, Dlsn::INITIAL));
+    let mut reader = MultiReader::new(&written.store, starts, MergeSettings::default());
+    let mut records = 0;
+    while records < written.records {
+        let merged = reader.next().await.expect("no stream ends");
+        let merged = merged.expect("it is read");
+        records += u64::from(matches!(merged.event, ReadEvent::Record(_)));
+    }
+    records
+}
+
+/// Runs a command, and throws its output away.
+fn command(arguments: &[&str]) {
+    let mut command = Command::new(binary::dlog());
+    let command = command.args(arguments).stdout(Stdio::null());
+    let status = command.status().expect("dlog runs");
+    assert!(status.success(), "{arguments:?}: {status}");
+}
+
+/// Times of one row, and the processor time that this process used.
+struct Row {
+    name: &'static str,
+    took: Vec<(Duration, Duration)>,
+}
+
+/// Returns the processor time of this process.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    used.try_into().expect("it is not negative")
+}
+
+/// Times of the rows, in the order in which they first came.
+#[derive(Default)]
+struct Table(Vec<Row>);
+
+impl Table {
+    fn add(&mut self, name: &'static str, took: (Duration, Duration)) {
+        match self.0.iter_mut().find(|row| row.name == name) {
+            Some(row) => row.took.push(took),
+            None => self.0.push(Row {
+                name,
+                took: vec![took],
+            }),
+        }
+    }
+
+    fn print(&mut self, title: &str, bytes: u64, records: u64) {
+        println!("\n| {title} | MB/s | records/s | of the file | MB per s of processor |");
+        println!("|---|---|---|---|---|");
+        let mut file = None;
+        for Row { name, took } in &mut self.0 {
+            took.sort();
+            let median = took[took.len() / 2].0.as_secs_f64();
+            took.sort_by_key(|(_, used)| *used);
+            let used = took[took.len() / 2].1.as_secs_f64();
+            let file = *file.get_or_insert(median);
+            println!(
+                "| {name} | {:.0} | {:.2} M | {:.0} % | {:.0} |",
+                bytes as f64 / median / 1e6,
+                records as f64 / median / 1e6,
+                file / median * 100.0,
+                bytes as f64 / used / 1e6
+            );
+        }
+    }
+}
+
+async fn timed<T: PartialEq + core::fmt::Debug>(
+    table: &mut Table,
+    name: &'static str,
+    expected: T,
+    work: impl Future<Output = T>,
+) {
+    let (began, used) = (Instant::now(), processor_time());
+    let found = work.await;
+    table.add(name, (began.elapsed(), processor_time() - used));
+    assert_eq!(found, expected, "{name}");
+}
+
+fn variable(name: &str, default: usize) -> usize {
+    let set = std::env::var(name).ok();
+    set.map_or(default, |set| set.parse().expect("a number"))
+}
+
+async fn one_stream(title: &str, entries: Entries, bytes: usize, rounds: usize) {
+    let written = Written::new(entries, 1, bytes).await;
+    let (store, stream, records) = (&written.store, &written.streams[0], written.records);
+    let journal = written.bytes;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let settings = ServerSettings::default();
+    let server = serve(listener, Arc::clone(store), settings).expect("it serves");
+    let uri = Uri::local("127.0.0.1", server.local_addr().port());
+    let remote = RemoteStore::connect(&uri, ClientSettings::default()).await;
+    let remote: Arc<dyn LogStore> = Arc::new(remote.expect("it connects"));
+    let (uri, name) = (uri.to_string(), stream.as_str());
+    let count = ["tool", "count", "-u", &uri, "-s", name];
+    let dump = ["tool", "dump", "-u", &uri, "-s", name, "--skip-payload"];
+    let mut table = Table::default();
+    for _ in 0..rounds {
+        for (name, memory) in [
+            ("file", Memory::OneBuffer),
+            ("file, into new memory", Memory::New),
+            ("the same, and its checksum", Memory::NewAndChecked),
+        ] {
+            let file = async { read_files(written.folder.path(), journal, memory) };
+            timed(&mut table, name, journal, file).await;
+        }
+        let entries = read_entries(&**store, stream);
+        timed(&mut table, "the store's reads", records, entries).await;
+        let reader = read_records(store, stream);
+        timed(&mut table, "reader of the library", records, reader).await;
+        let reader = read_records(&remote, stream);
+        timed(&mut table, "the same over loopback", records, reader).await;
+        for (name, arguments) in [("dlog tool count", &count[..]), ("… dump", &dump[..])] {
+            let arguments = arguments.iter().map(|&it| it.to_owned());
+            let arguments: Vec<String> = arguments.collect();
+            let run = tokio::task::spawn_blocking(move || {
+                command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+            });
+            let run = async { run.await.expect("it does not panic") };
+            timed(&mut table, name, (), run).await;
+        }
+    }
+    table.print(title, journal, records);
+}
+
+async fn merged(bytes: usize, rounds: usize) {
+    let written = Written::new(Entries::Sets, STREAMS, bytes).await;
+    let journal = written.bytes;
+    let mut table = Table::default();
+    for _ in 0..rounds {
+        let file = async { read_files(written.folder.path(), journal, Memory::OneBuffer) };
+        timed(&mut table, "file", journal, file).await;
+        let reader = read_merged(&written);
+        timed(&mut table, "merged reader", written.records, reader).await;
+    }
+    let title = "sets of 16 KiB in 5 streams";
+    table.print(title, journal, written.records);
+}
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let bytes = variable("DLOG_READ_MB", 256) << 20;
+    let rounds = variable("DLOG_READ_ROUNDS", 5).max(1);
+    runtime.block_on(async {
+        let title = "sets of 16 KiB of 100-byte records";
+        one_stream(title, Entries::Sets, bytes, rounds).await;
+        let title = "entries of 16 KiB";
+        one_stream(title, Entries::Single(16 << 10), bytes, rounds).await;
+        let title = "entries of 100 bytes, an eighth";
+        one_stream(title, Entries::Single(100), bytes / 8, rounds).await;
+        merged(bytes, rounds).await;
+    });
+}
