@@ -1,4 +1,5 @@
-//! `dlog doctor` on real processes: it says what works and what does not, and leaves nothing behind.
+//! `dlog doctor` on real processes: it says what works and what does not, and leaves nothing
+//! behind.
 
 use std::fs;
 
