@@ -6,6 +6,7 @@ use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, Request};
 use distributedlog::{Cause, Failure, Instant};
 
+use crate::report::report;
 use crate::state::{ClientState, Sent};
 
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
@@ -120,7 +121,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             Ok(Success::Bulk | Success::Done | Success::Owner | Success::ServerInfo) => {
                 Err(Failure::unanswered(Cause::ProtocolError))
             }
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                let (stream, cause) = (pending.stream.0, failure.cause.name());
+                report!(debug, "attempt at stream {} failed: {}", stream, cause);
+                Err(failure)
+            }
         };
         self.finished
             .push_back((pending.attempt, outcome))

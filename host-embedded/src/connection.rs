@@ -13,6 +13,7 @@ use embedded_nal_async::{Dns, TcpConnect};
 
 use crate::ProxyClient;
 use crate::link::LinkId;
+use crate::report::report;
 
 impl<C: Clock, const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     ProxyClient<'_, C, HOSTS, STREAMS, REQUESTS>
@@ -30,12 +31,22 @@ impl<C: Clock, const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             let id = self.until_wanted(index).await;
             let opened = select(self.until_unwanted(index, id), self.open(id, tcp, dns)).await;
             let cause = match opened {
-                Either::First(cause) => cause,
-                Either::Second(None) => Cause::Unreachable,
+                Either::First(cause) => {
+                    report!(warn, "no connection to host {} in time", index);
+                    cause
+                }
+                Either::Second(None) => {
+                    report!(warn, "no connection to host {}", index);
+                    Cause::Unreachable
+                }
                 Either::Second(Some(mut connection)) => {
+                    report!(info, "connected to host {}", index);
                     self.with(|state, now| state.connected(now, id));
-                    self.talk(index, id, &mut connection, incoming, outgoing)
-                        .await
+                    let cause = self
+                        .talk(index, id, &mut connection, incoming, outgoing)
+                        .await;
+                    report!(warn, "connection to host {} ended: {}", index, cause.name());
+                    cause
                 }
             };
             self.with(|state, now| state.lost(now, id, cause));

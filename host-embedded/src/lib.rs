@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod link;
 mod names;
+mod report;
 mod state;
 mod transport;
 

@@ -11,6 +11,7 @@ use distributedlog::client::routing::{HostAddress, Link};
 use embassy_futures::select::{Either, select};
 use embedded_nal_async::{AddrType, Dns};
 
+use crate::report::report;
 use crate::{Endpoint, ProxyClient};
 
 impl<C: Clock, const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
@@ -88,10 +89,14 @@ impl<C: Clock, const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             dns.get_host_by_name(name, AddrType::Either),
             self.clock.sleep_until(limit),
         );
-        match found.await {
+        let address = match found.await {
             Either::First(found) => found.ok(),
             Either::Second(()) => None,
+        };
+        if address.is_none() {
+            report!(warn, "no address for {}", name);
         }
+        address
     }
 
     /// Returns `true` if the last connection to one of the resolved hosts failed.

@@ -8,6 +8,7 @@ use distributedlog::{
 };
 
 use crate::ProxyClient;
+use crate::report::report;
 use crate::state::{ClientState, Pending};
 
 /// Carries the record sets of a writer to proxies. Made by
@@ -75,6 +76,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             };
             let has_room = self.finished.push_back((attempt.id, Err(failure)));
             return has_room.map_err(|_| StartRefused);
+        }
+        if attempt.earlier_attempts > 0 {
+            report!(debug, "a set goes to stream {} too", attempt.stream.0);
         }
         let submission = Submission::to_stream(Operation::WriteRecordSet, StreamKey::of(stream))
             .with_checksum(crc::write(stream, attempt.record_set))
