@@ -1,7 +1,7 @@
 //! What the client does, for the application's log.
 
-/// Reports an event with the features `log` and `defmt`, and is nothing without them. The values are
-/// numbers and texts, which both can print.
+/// Reports an event with the features `log` and `defmt`, and is nothing without them. The values
+/// are numbers and texts, which both can print.
 macro_rules! report {
     ($level:ident, $text:literal $(, $value:expr)*) => {{
         #[cfg(feature = "log")]
