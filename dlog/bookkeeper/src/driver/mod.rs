@@ -28,7 +28,7 @@ pub use dial::{Authentication, AuthenticationSteps, Connect, ConnectFuture, Stre
 pub use environment::Environment;
 pub use error::LedgerError;
 pub use latest::Latest;
-pub use reader::{Entries, LedgerReader, Polled};
+pub use reader::{Entries, LedgerReader, Polled, Refreshed};
 pub use sessions::{BeginFuture, Sessions};
 pub use settings::Settings;
 pub use writer::{Appended, LedgerEnd, LedgerWriter};

@@ -32,6 +32,18 @@ pub struct LedgerReader {
     stored: Versioned,
 }
 
+/// What a reader knows of its ledger's metadata after it has asked for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Refreshed {
+    /// They are those of ZooKeeper.
+    Current,
+    /// The ledger was deleted.
+    Deleted,
+    /// ZooKeeper could not be asked: they are as they were before, and may have changed.
+    Unknown,
+}
+
 /// Last add confirmed of an open ledger, and the entry behind the known one if the bookie sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Polled {
@@ -63,17 +75,18 @@ impl LedgerReader {
     }
 
     /// Reads the metadata again: bookies of an open ledger change, and it is closed some time.
-    /// Returns false if the ledger was deleted.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
-    pub async fn refresh(&mut self) -> bool {
+    pub async fn refresh(&mut self) -> Refreshed {
         match self.core.nodes.read(self.ledger()).await {
-            MetadataReply::Found(stored) => self.stored = stored,
-            MetadataReply::NoNode => return false,
-            MetadataReply::Unknown => {}
+            MetadataReply::Found(stored) => {
+                self.stored = stored;
+                Refreshed::Current
+            }
+            MetadataReply::NoNode => Refreshed::Deleted,
+            MetadataReply::Unknown => Refreshed::Unknown,
         }
-        true
     }
 
     /// Returns the last entry that may be read: the last one of a closed ledger, the last add

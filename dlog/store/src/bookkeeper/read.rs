@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use distributedlog_bookkeeper::driver::{Client, LedgerAccess, LedgerError, LedgerReader};
+use distributedlog_bookkeeper::driver::{
+    Client, LedgerAccess, LedgerError, LedgerReader, Refreshed,
+};
 use distributedlog_bookkeeper::entry::Entry as LedgerEntry;
 use distributedlog_bookkeeper::ledger::ReadError;
 use distributedlog_bookkeeper::namespace::{LogSegment, SegmentState};
@@ -138,7 +140,7 @@ impl Reading<'_> {
             return Ok((reader, Tail::Open(own_last(own))));
         }
         // Its bookies may have changed, or it is closed by now.
-        if !reader.refresh().await {
+        if reader.refresh().await == Refreshed::Deleted {
             return Err(self.gone(segment));
         }
         let is_closed = reader.metadata().metadata.is_closed();
@@ -146,7 +148,8 @@ impl Reading<'_> {
             Ok(last) => last,
             Err(error) => return Err(self.failed(segment, error)),
         };
-        let last = self.view.keep_ledger(reader.clone(), last);
+        // Another read may know more entries, and the bookies that have them.
+        let (reader, last) = self.view.keep_ledger(reader, last);
         Ok((
             reader,
             if is_closed {
@@ -185,11 +188,16 @@ impl Reading<'_> {
         reader: &LedgerReader,
         entry: EntryId,
     ) -> Result<LedgerEntry, StoreError> {
-        let entries = reader.entries(entry, entry, 1);
-        let mut entries = entries.map_err(|error| self.failed(segment, error))?;
-        match entries.next().await {
-            Some(read) => read.map_err(|error| self.failed(segment, error)),
-            None => Err(self.damaged(segment, entry, "it cannot be read")),
+        let mut reader = reader.clone();
+        loop {
+            let entries = reader.entries(entry, entry, 1);
+            let mut entries = entries.map_err(|error| self.failed(segment, error))?;
+            match entries.next().await {
+                Some(Ok(read)) => return Ok(read),
+                // Bounded: each further turn is a change of the ledger in between.
+                Some(Err(error)) => reader = self.renewed(segment, &reader, error).await?,
+                None => return Err(self.damaged(segment, entry, "it cannot be read")),
+            }
         }
     }
 
@@ -208,9 +216,12 @@ impl Reading<'_> {
         while next <= last && found.bytes < self.max_bytes {
             let before = next;
             // What was read ahead may end before `last`: the segment has grown since.
-            let mut entries = match self.view.take_cursor(ledger, next) {
-                Some(entries) if entries.last() >= next => entries,
-                Some(_) | None => reader
+            let kept = self.view.take_cursor(ledger, next);
+            let kept = kept.filter(|entries| entries.last() >= next);
+            let was_kept = kept.is_some();
+            let mut entries = match kept {
+                Some(entries) => entries,
+                None => reader
                     .entries(next, last, self.ahead(&reader))
                     .map_err(|error| self.failed(segment, error))?,
             };
@@ -238,6 +249,11 @@ impl Reading<'_> {
                 first_slot = 0;
             }
             if let Some(error) = failure {
+                // They may have been asked for before bookies were replaced, which another read has
+                // heard of since. Bounded: what is asked for now is not kept.
+                if was_kept {
+                    continue;
+                }
                 // Bounded: each further turn is a change of the ledger in between.
                 reader = self.renewed(segment, &reader, error).await?;
                 continue;
@@ -265,7 +281,8 @@ impl Reading<'_> {
     /// may have been replaced since it was opened.
     ///
     /// # Errors
-    /// That of the read, if nothing has changed.
+    /// That of the read, if nothing has changed; that ZooKeeper cannot be reached, if that cannot be
+    /// known.
     async fn renewed(
         &self,
         segment: &LogSegment,
@@ -273,14 +290,24 @@ impl Reading<'_> {
         error: ReadError,
     ) -> Result<LedgerReader, StoreError> {
         let mut newer = reader.clone();
-        if !newer.refresh().await {
-            return Err(self.gone(segment));
+        match newer.refresh().await {
+            Refreshed::Current => {}
+            Refreshed::Deleted => return Err(self.gone(segment)),
+            // Other bookies may have what these do not.
+            Refreshed::Unknown => {
+                let detail = format!(
+                    "the bookies of ledger {} may have changed, and no ZooKeeper server can be \
+                     reached: {error}",
+                    segment.ledger
+                );
+                return Err(unreachable(self.stream, detail));
+            }
         }
         if newer.metadata().version == reader.metadata().version {
             return Err(self.failed(segment, error));
         }
-        self.view.keep_ledger(newer.clone(), NO_ENTRY);
-        Ok(newer)
+        let (newest, _) = self.view.keep_ledger(newer, NO_ENTRY);
+        Ok(newest)
     }
 
     /// Number of entries to read ahead, by their length so far.

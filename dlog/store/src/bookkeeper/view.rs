@@ -169,12 +169,12 @@ impl View {
     }
 
     /// Keeps a ledger open. The last add confirmed never goes back, and neither do the bookies: a
-    /// reader that waited may have older metadata than one that read on.
+    /// reader that waited may have older metadata than one that read on. Returns what is known now.
     pub(super) fn keep_ledger(
         &self,
         mut reader: LedgerReader,
         mut last_confirmed: EntryId,
-    ) -> EntryId {
+    ) -> (LedgerReader, EntryId) {
         let mut state = self.lock();
         let ledger = reader.ledger();
         let known = state
@@ -191,10 +191,10 @@ impl View {
             state.ledgers.remove(0);
         }
         state.ledgers.push(OpenLedger {
-            reader,
+            reader: reader.clone(),
             last_confirmed,
         });
-        last_confirmed
+        (reader, last_confirmed)
     }
 
     /// Takes the entries that were read ahead from this position on.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use distributedlog_bookkeeper::driver::{Appended, LedgerAccess, LedgerOptions};
+use distributedlog_bookkeeper::driver::{Appended, LedgerAccess, LedgerOptions, Refreshed};
 use distributedlog_bookkeeper::entry::DigestType;
 use distributedlog_bookkeeper::ledger::CloseReason;
 use distributedlog_bookkeeper::metadata::Format;
@@ -96,7 +96,7 @@ async fn ours_reads_and_tails_javas(cluster: &Cluster, version: Version) {
         assert_same(&read_to(&reader, 98).await, &added[..99]);
 
         let end = peer.close(ledger).await;
-        assert!(reader.refresh().await);
+        assert_eq!(reader.refresh().await, Refreshed::Current);
         let metadata = &reader.metadata().metadata;
         assert_eq!((metadata.last_entry, metadata.is_closed()), (99, true));
         assert_eq!(i64::try_from(metadata.length), Ok(end.length));
