@@ -50,6 +50,14 @@ pub(super) struct Found {
     open: Option<(LogSegment, EntryId)>,
 }
 
+impl Found {
+    fn add(&mut self, entry: StoredEntry) {
+        let payloads = entry.records.iter().map(|record| record.payload.len());
+        self.bytes += payloads.sum::<usize>();
+        self.entries.push(entry);
+    }
+}
+
 /// Last entry of a segment that may be read.
 #[derive(Clone, Copy)]
 enum Tail {
@@ -225,29 +233,23 @@ impl Reading<'_> {
                     .entries(next, last, self.ahead(&reader))
                     .map_err(|error| self.failed(segment, error))?,
             };
-            let mut failure = None;
-            while found.bytes < self.max_bytes {
+            let failure = loop {
+                if found.bytes >= self.max_bytes {
+                    break None;
+                }
                 let entry = match entries.next().await {
                     Some(Ok(entry)) => entry,
-                    Some(Err(error)) => {
-                        failure = Some(error);
-                        break;
-                    }
-                    None => break,
+                    Some(Err(error)) => break Some(error),
+                    None => break None,
                 };
                 let decoded = decode(number, started, &entry)
                     .map_err(|error| self.damaged(segment, entry.entry, &error.to_string()))?;
                 next = entry.entry + 1;
                 if let Some(stored) = decoded.entry.and_then(|it| cut(it, first_slot)) {
-                    found.bytes += stored
-                        .records
-                        .iter()
-                        .map(|it| it.payload.len())
-                        .sum::<usize>();
-                    found.entries.push(stored);
+                    found.add(stored);
                 }
                 first_slot = 0;
-            }
+            };
             if let Some(error) = failure {
                 // They may have been asked for before bookies were replaced, which another read has
                 // heard of since. Bounded: what is asked for now is not kept.
@@ -281,8 +283,8 @@ impl Reading<'_> {
     /// may have been replaced since it was opened.
     ///
     /// # Errors
-    /// That of the read, if nothing has changed; that ZooKeeper cannot be reached, if that cannot be
-    /// known.
+    /// That of the read, if nothing has changed; that ZooKeeper cannot be reached, if that cannot
+    /// be known.
     async fn renewed(
         &self,
         segment: &LogSegment,
