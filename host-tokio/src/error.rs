@@ -61,8 +61,8 @@ impl fmt::Display for RequestError {
 
 impl core::error::Error for RequestError {}
 
-/// Error of building a client.
-#[derive(Debug)]
+/// Error of building a client. Its `Debug` is its text, so that a `main` which returns it shows
+/// what to do.
 #[non_exhaustive]
 pub enum BuildError {
     /// A setting of how proxies are chosen is outside its bounds.
@@ -181,6 +181,12 @@ impl fmt::Display for BuildError {
     }
 }
 
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for HostFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.host)?;
@@ -214,5 +220,38 @@ impl core::error::Error for BuildError {
             Self::Name { error, .. } => Some(error),
             Self::MaxInFlight { .. } | Self::UnsupportedName { .. } | Self::NoProxy { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_an_error_of_building_shows_its_text() {
+        let hosts = vec![
+            HostFailure {
+                host: "proxy-1.example:8000".to_owned(),
+                address: Some(SocketAddr::from(([10, 0, 0, 1], 8000))),
+                reason: HostFailureReason::Connect(ConnectError::TimedOut(Duration::from_secs(1))),
+            },
+            HostFailure {
+                host: "proxy-2.example:8000".to_owned(),
+                address: None,
+                reason: HostFailureReason::NoAnswer,
+            },
+        ];
+        let error = BuildError::NoProxy {
+            name: "inet!proxy-1.example:8000,proxy-2.example:8000".to_owned(),
+            waited: Duration::from_secs(5),
+            hosts,
+        };
+        // Rust prints `Error: {error:?}`.
+        assert_eq!(
+            format!("{error:?}"),
+            "no write proxy of \"inet!proxy-1.example:8000,proxy-2.example:8000\" answered within \
+             5s: proxy-1.example:8000 (10.0.0.1:8000): cannot connect: no answer within 1s; \
+             proxy-2.example:8000: no answer"
+        );
     }
 }
