@@ -68,6 +68,8 @@ crate::seeded_bugs! {
     TurnNotTaken = "turn-not-taken";
     /// The rotation passes a stream when one before it is removed.
     TurnOfTheRemoved = "turn-of-the-removed";
+    /// A stream loses its turn to a less loaded one any number of times in a row.
+    PassedWithoutEnd = "passed-without-end";
     /// The writer ignores records' deadlines while their set waits to be hedged or retried.
     DeadlineForgotten = "deadline-forgotten";
     /// A merged reader's position follows what it has read, not what it has delivered.

@@ -213,8 +213,9 @@ fn camel_names(text: &str) -> String {
     words.join(" ")
 }
 
-/// Settings that npm does not have: it does not compress, and counts attempts in any case.
-const NOT_IN_NPM: &[&str] = &["codec", "attempt_reports"];
+/// Settings that npm does not have: it does not compress, counts attempts in any case, and leaves
+/// out the choice by load for its size.
+const NOT_IN_NPM: &[&str] = &["codec", "attempt_reports", "choice"];
 
 fn npm_rows() -> impl Iterator<Item = &'static SettingRow> {
     Settings::rows().filter(|row| !NOT_IN_NPM.contains(&row.name) && !row.name.contains('.'))

@@ -37,6 +37,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         slot.outstanding -= 1;
         slot.attempts_made -= 1;
         slot.attempts_in_round -= 1;
+        let bytes = slot.stored;
         // Any failure before says more.
         slot.last_cause = slot.last_cause.or(Some(Cause::TransportFull));
         let extra = slot.attempts_made > 0;
@@ -55,11 +56,10 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 }
             }
         }
-        let index = stream;
-        let stream = &mut self.storage.tables().streams[stream.0 as usize];
-        stream.counters.attempts = stream.counters.attempts.wrapping_sub(1);
-        stream.outstanding -= 1;
-        self.note_inconclusive(index, now);
+        let counters = &mut self.storage.tables().streams[stream.0 as usize].counters;
+        counters.attempts = counters.attempts.wrapping_sub(1);
+        self.unload_stream(stream, bytes);
+        self.note_inconclusive(stream, now);
         if kind != AttemptKind::Probe || self.storage.sets()[set as usize].outstanding == 0 {
             self.try_next_stream(set, now);
         }
@@ -98,7 +98,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             started,
             ..
         } = *winner;
-        self.release_window_slot(stream);
+        let bytes = slot.stored;
+        self.unload_stream(stream, bytes);
         let took = now.micros_since(started);
         let observation = if self.is_slow(took) {
             Observation::Slow
@@ -138,7 +139,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             slot.last_cause = Some(failure.cause);
         }
         slot.may_be_written |= failure.known == WriteState::Unknown;
-        self.release_window_slot(stream);
+        let bytes = slot.stored;
+        self.unload_stream(stream, bytes);
         self.counters.failures = self.counters.failures.wrapping_add(1);
         self.observe(stream, Observation::Failed(failure), None, now);
         self.count_stream(stream, |counters| &mut counters.failed);
@@ -191,11 +193,6 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             Some(usual) => F::ADAPTIVE && took > usual.saturating_mul(2),
             None => false,
         }
-    }
-
-    /// Frees one place in the stream's window, because an attempt there ended or was cancelled.
-    pub(super) fn release_window_slot(&mut self, stream: StreamIndex) {
-        self.storage.tables().streams[stream.0 as usize].outstanding -= 1;
     }
 
     /// Continues a set after a failure: at once with the next stream (R5), if there is one and the
@@ -383,6 +380,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 }
             }
             self.update_next_probe(stream);
+        }
+        if let Some(latency) = latency
+            && self.chooses_by_load()
+        {
+            self.storage.tables().streams[stream.0 as usize]
+                .load
+                .record(latency);
         }
         if let (Some(latency), Adaptive::Quantile { warm_up, .. }) = (latency, self.adaptive()) {
             let tail = self.tail(now);

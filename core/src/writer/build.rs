@@ -10,7 +10,7 @@ use super::machine::{Reserved, Writer};
 use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::timers::TimerHeap;
 use super::{
-    Adaptive, Budget, Codec, Counters, Health, Identity, Settings, Storage, StreamCount,
+    Adaptive, Budget, Choice, Codec, Counters, Health, Identity, Settings, Storage, StreamCount,
     WriterFeatures,
 };
 use crate::expect::expect_no_fmt;
@@ -110,6 +110,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             !F::HEALTH && !matches!(settings.health(), Health::Off),
             !F::ADAPTIVE && !matches!(settings.adaptive(), Adaptive::Off),
             !F::IDENTITY && !matches!(settings.identity(), Identity::Off),
+            !F::CHOICE && !matches!(settings.choice(), Choice::Turn),
         ];
         if missing.contains(&true) {
             return Err(BuildError::MissingFeature);

@@ -47,6 +47,8 @@ named_counters! {
         /// Sets that started at another stream because the window of the stream in turn was full
         /// (R9).
         pub window_full: u64,
+        /// Sets that started at another stream than the one in turn, which was more loaded (R19).
+        pub turns_passed: u64,
         /// Streams put on probation (R9).
         pub probation_entries: u64,
         /// Streams back from probation (R9).

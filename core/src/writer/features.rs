@@ -38,6 +38,8 @@ pub trait WriterFeatures {
     const IDENTITY: bool = true;
     /// Streams and settings that change while the writer runs (R17, R18). Default: `true`.
     const CHANGES: bool = true;
+    /// The choice of a set's first stream by load (R19). Default: `true`.
+    const CHOICE: bool = true;
 }
 
 /// All features. The default of [`Writer`](super::Writer), for hosts.
@@ -46,13 +48,14 @@ pub struct AllFeatures;
 
 impl WriterFeatures for AllFeatures {}
 
-/// All features but one: streams and settings are those that the writer was built with (R17, R18).
-/// For devices.
+/// All features but those that change what the writer was built with (R17, R18), or choose by load
+/// (R19). For devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoChanges;
 
 impl WriterFeatures for NoChanges {
     const CHANGES: bool = false;
+    const CHOICE: bool = false;
 }
 
 /// The features of the original, R1 to R7: no budget, no health, fixed speculative timeouts, no
@@ -61,6 +64,7 @@ impl WriterFeatures for NoChanges {
 pub struct OriginalFeatures;
 
 impl WriterFeatures for OriginalFeatures {
+    const CHOICE: bool = false;
     const BUDGET: bool = false;
     const HEALTH: bool = false;
     const ADAPTIVE: bool = false;

@@ -154,10 +154,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             attempt.state = AttemptState::ToCancel;
             attempt.ended = now;
             let attempt = *attempt;
+            let bytes = slot.stored;
             if attempt.kind == AttemptKind::Hedge {
                 self.counters.hedges_wasted = self.counters.hedges_wasted.wrapping_add(1);
             }
-            self.release_window_slot(attempt.stream);
+            self.unload_stream(attempt.stream, bytes);
             self.count_stream(attempt.stream, |counters| &mut counters.given_up);
             let overtaken = match reason {
                 CancelReason::LostTo(winner) => attempt.id.0 < winner.0,

@@ -173,15 +173,20 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             let here = |attempt: &&AttemptSlot| {
                 attempt.state == AttemptState::Outstanding && usize::from(attempt.stream.0) == index
             };
-            let outstanding = sets
-                .iter()
-                .filter(|slot| slot.phase == SetPhase::InFlight)
-                .flat_map(|slot| &slot.attempts)
-                .filter(here);
+            let (mut outstanding, mut bytes) = (0, 0);
+            for slot in sets.iter().filter(|slot| slot.phase == SetPhase::InFlight) {
+                let attempts = slot.attempts.iter().filter(here).count();
+                outstanding += attempts;
+                bytes += attempts * slot.stored;
+            }
             assert_eq!(
-                outstanding.count(),
+                outstanding,
                 usize::from(stream.outstanding),
                 "what is outstanding at a stream is counted"
+            );
+            assert!(
+                !F::CHOICE || bytes == stream.load.bytes(),
+                "the bytes outstanding at a stream are counted"
             );
         }
     }

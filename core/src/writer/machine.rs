@@ -59,7 +59,8 @@ use crate::{Instant, StreamIndex};
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// The type `F` selects which of R8, R9, R10 and R12 the writer contains: see [`WriterFeatures`].
+/// The type `F` selects which of R8 to R10, R12 and R17 to R19 the writer contains: see
+/// [`WriterFeatures`].
 #[derive(Debug)]
 pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
     pub(super) storage: S,
@@ -157,6 +158,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             latency,
             counters: slot.counters,
         })
+    }
+
+    /// Returns the bytes of the sets whose attempts are outstanding at the stream (R19); 0 if the
+    /// index is out of range, or without [`WriterFeatures::CHOICE`].
+    pub fn outstanding_bytes(&self, stream: StreamIndex) -> usize {
+        let rows = &self.storage.streams()[..self.streams as usize];
+        let row = rows.get(usize::from(stream.0));
+        row.map_or(0, |row| row.load.bytes())
     }
 
     /// Returns the latency that this share of a stream's recent first attempts did not exceed.

@@ -7,6 +7,7 @@
 //! | `machine`, `build`, `bounds` | the writer, its construction, its bounds | |
 //! | `accept`, `fill` | records enter the filling set, which is sealed | R1, R6, R7, R13 |
 //! | `rotation`, `transmit` | a sealed set gets its stream, bytes and attempts | R4, R12 |
+//! | `choice` | of two streams the one with less load | R19 |
 //! | `members`, `changes` | streams and settings change | R17, R18 |
 //! | `timeout`, `timers` | sets are hedged, retried, and expire | R1, R3 |
 //! | `answer` | an answer leads to success, another attempt or the end | R2, R5 |
@@ -24,6 +25,7 @@ mod bounds;
 mod budget;
 mod build;
 mod changes;
+mod choice;
 mod counters;
 mod error;
 mod features;
@@ -63,7 +65,7 @@ pub use result::{
     Written,
 };
 pub use settings::{
-    Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, SettingsError,
+    Adaptive, Budget, Choice, Health, Identity, Rounds, Settings, SettingsBuilder, SettingsError,
     StreamCount, Window,
 };
 pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};

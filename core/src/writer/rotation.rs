@@ -16,12 +16,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// So between two starts of a stream that stayed healthy and had room, every other stream
     /// starts at most once: over any sequence of sets no such stream starts more than one set less
     /// than another.
-    pub(super) fn first_row(&mut self, now: Instant) -> Option<u16> {
+    pub(super) fn first_row(&mut self, set: u16, now: Instant) -> Option<u16> {
         let start = self.next_row as usize;
         let (row, passed_full) = self.best_row(start, None, now).ok()?;
         if passed_full {
             self.counters.window_full = self.counters.window_full.wrapping_add(1);
         }
+        let bytes = self.storage.sets()[set as usize].content.byte_len();
+        let row = self.less_loaded(row, bytes, now);
         self.next_row = wrap(row + 1, self.members().into()) as u16;
         #[cfg(seeded_bugs)]
         if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::TurnNotTaken) {

@@ -1,6 +1,7 @@
 //! The rows of the writer's tables. Their content is private to the writer.
 
 use super::adaptive::LatencyHistogram;
+use super::choice::StreamLoad;
 use super::counters::StreamCounters;
 use super::health::StreamHealth;
 use super::{AttemptReports, MAX_OUTSTANDING, MAX_STREAMS, WriteResult};
@@ -100,6 +101,8 @@ pub struct StreamSlot {
     pub(crate) turn: StreamIndex,
     /// Attempts outstanding at the stream, limited by its window (R9).
     pub(crate) outstanding: u16,
+    /// The load by which streams are chosen (R19).
+    pub(crate) load: StreamLoad,
     pub(crate) health: StreamHealth,
     pub(crate) latency: LatencyHistogram,
     pub(crate) counters: StreamCounters,
@@ -110,6 +113,7 @@ impl StreamSlot {
     pub const EMPTY: Self = Self {
         turn: StreamIndex(0),
         outstanding: 0,
+        load: StreamLoad::NEW,
         health: StreamHealth::NEW,
         latency: LatencyHistogram::EMPTY,
         counters: StreamCounters {

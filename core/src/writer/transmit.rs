@@ -76,7 +76,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             return self.start_probe(set, outstanding > 0, now);
         }
         let row = if made == 0 && kind == AttemptKind::First {
-            self.first_row(now)
+            self.first_row(set, now)
         } else {
             self.following_row(set, now).ok()
         };
@@ -138,7 +138,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         slot.outstanding += 1;
         slot.attempts_made += 1;
         slot.attempts_in_round += 1;
-        self.storage.tables().streams[stream.0 as usize].outstanding += 1;
+        let bytes = slot.stored;
+        self.load_stream(stream, bytes);
         self.count_stream(stream, |counters| &mut counters.attempts);
         attempt_index
     }

@@ -1,8 +1,8 @@
 //! Writers with compile-time features left out.
 
 use distributedlog::writer::{
-    Adaptive, AllFeatures, Budget, BuildError, Fixed, Health, Identity, OriginalFeatures, Settings,
-    SettingsBuilder, StreamCount, Writer, WriterFeatures, WriterId,
+    Adaptive, AllFeatures, Budget, BuildError, Choice, Fixed, Health, Identity, OriginalFeatures,
+    Settings, SettingsBuilder, StreamCount, Writer, WriterFeatures, WriterId,
 };
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant};
 use distributedlog_testkit::Random;
@@ -118,6 +118,7 @@ fn a_writer_without_a_feature_that_its_settings_enable_is_not_built() {
         none.health(Health::RECOMMENDED),
         none.budget(Budget::RECOMMENDED),
         none.adaptive(Adaptive::RECOMMENDED),
+        none.choice(Choice::Load),
     ] {
         assert_eq!(
             build::<OriginalFeatures>(one),

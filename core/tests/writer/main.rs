@@ -4,6 +4,7 @@
 mod batching;
 mod bounds;
 mod changes;
+mod choice;
 mod completion;
 mod contents;
 mod ending;

@@ -267,7 +267,8 @@ impl MultiStreamWriter {
     }
 
     /// Changes settings while the writer runs (R18): size and time of sets, timeouts, rounds,
-    /// budget, health, windows and adaptive timeouts. They hold for what is accepted from now on.
+    /// budget, health, windows, choice of streams and adaptive timeouts. They hold for what is
+    /// accepted from now on.
     ///
     /// ```no_run
     /// # fn prefer_throughput(

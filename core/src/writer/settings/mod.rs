@@ -5,7 +5,7 @@ mod table;
 
 use core::time::Duration;
 
-pub use policy::{Adaptive, Budget, Health, Identity, Rounds, Window};
+pub use policy::{Adaptive, Budget, Choice, Health, Identity, Rounds, Window};
 pub use table::SettingsBuilder;
 
 pub use crate::settings::SettingsError;
@@ -109,12 +109,13 @@ impl SettingsBuilder {
     }
 
     /// Switches off what [`OriginalFeatures`](super::OriginalFeatures) leave out: budget, health,
-    /// adaptive timeouts and identity. Everything else stays.
+    /// adaptive timeouts, identity and the choice by load. Everything else stays.
     pub const fn original_features(self) -> Self {
         self.budget(Budget::Off)
             .health(Health::Off)
             .adaptive(Adaptive::Off)
             .identity(Identity::Off)
+            .choice(Choice::Turn)
     }
 
     /// Checks the settings against their ranges and against each other.

@@ -304,6 +304,23 @@ impl Window {
     }
 }
 
+/// Choice of the stream at which a set starts (R19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Choice {
+    /// The next in the rotation that is healthy and has room, as in the original: over n sets each
+    /// of n such streams starts one.
+    Turn,
+    /// Of that one and the next behind it that is healthy and has room, the one with the smaller
+    /// product of outstanding bytes, those of the set included, and mean latency; the first of two
+    /// equal ones. A stream loses at most three turns in a row.
+    Load,
+}
+
 /// Identity by which readers recognise the duplicates of a set (R12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
@@ -442,6 +459,28 @@ impl Setting for Window {
             SettingValue::Count(count) => u16::try_from(count).ok().map(Self::Attempts),
             SettingValue::Number(number) => Some(Self::Attempts(number as u16)),
             SettingValue::Time(_) | SettingValue::Factor(_) | SettingValue::Word(_) => None,
+        }
+    }
+}
+
+impl Setting for Choice {
+    fn to_value(self) -> Option<SettingValue> {
+        Some(SettingValue::Word(match self {
+            Self::Turn => "turn",
+            Self::Load => "load",
+        }))
+    }
+
+    fn from_value(value: SettingValue) -> Option<Self> {
+        match value {
+            SettingValue::Word("turn") => Some(Self::Turn),
+            SettingValue::Word("load") => Some(Self::Load),
+            SettingValue::Switch(_)
+            | SettingValue::Count(_)
+            | SettingValue::Number(_)
+            | SettingValue::Time(_)
+            | SettingValue::Factor(_)
+            | SettingValue::Word(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Adaptive, Budget, Health, Identity, Rounds, Settings, Window};
+use super::{Adaptive, Budget, Choice, Health, Identity, Rounds, Settings, Window};
 use crate::settings_table;
 use crate::writer::{Codec, MAX_SET_BYTES, limits};
 
@@ -72,6 +72,9 @@ settings_table! {
     /// the sets in flight. R9.
     window: Window, default (share => Window::Share), original (off => Window::Off),
         valid (word share, off, or 1 to 65535);
+    /// Stream at which a set starts: `turn`, the next in the rotation; `load`, of it and the next
+    /// one the less loaded. R19.
+    choice: Choice, default (turn => Choice::Turn), valid (word turn or load);
     /// Speculative timeouts that follow the latency. R10.
     adaptive: Adaptive, default (on => Adaptive::RECOMMENDED), original (off => Adaptive::Off),
         valid (group on or off);

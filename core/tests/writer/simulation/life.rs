@@ -6,8 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
 
 use distributedlog::writer::{
-    Adaptive, Budget, Codec, EnqueueError, Health, Heap, Identity, MemberError, Reservation,
-    Rounds, Settings, StreamCount, Window, Writer, WriterId,
+    Adaptive, Budget, Choice, Codec, EnqueueError, Health, Heap, Identity, MemberError,
+    Reservation, Rounds, Settings, StreamCount, Window, Writer, WriterId,
 };
 use distributedlog::{AttemptId, Instant, StreamIndex};
 use distributedlog_testkit::Random;
@@ -59,7 +59,8 @@ impl Life {
             starts: VecDeque::new(),
             strict: settings.health() == Health::Off
                 && settings.budget() == Budget::Off
-                && settings.window() == Window::Off,
+                && settings.window() == Window::Off
+                && settings.choice() == Choice::Turn,
             changes: random.chance(0.4),
             fairness: Fairness::new(streams),
             outstanding: HashMap::new(),
@@ -221,8 +222,10 @@ impl Life {
             .rounds(other.rounds())
             .health(other.health())
             .window(other.window())
-            .adaptive(other.adaptive());
+            .adaptive(other.adaptive())
+            .choice(other.choice());
         if let Ok(settings) = settings.build() {
+            self.fairness.settings_changed();
             let changed = self.writer.change_settings(settings);
             assert_eq!(changed, Ok(()));
         }
@@ -445,6 +448,9 @@ fn random_settings(random: &mut Random) -> Settings {
             floor: ms(1),
             warm_up: 5,
         });
+    }
+    if random.chance(0.4) {
+        builder = builder.choice(Choice::Load);
     }
     if random.chance(0.3) {
         builder = builder.codec(Codec::Lz4);

@@ -4,14 +4,14 @@ use core::time::Duration;
 use distributedlog_sim::{Distribution, Scenario, Simulation, Stragglers, scenarios};
 
 use super::super::CliError;
+use super::differing;
 use super::policies::PolicyKind;
 use super::settings_args::Chosen;
 use super::summary::{self, Comparison};
 use super::table;
 
-/// Template of the document: `{summary}`, `{noise}`, `{room}`, `{stragglers}` and, for each
-/// scenario,
-/// `{a}` to `{h}` are replaced by tables.
+/// Template of the document: `{summary}`, `{noise}`, `{room}`, `{stragglers}`, `{differing}` and,
+/// for each scenario, `{a}` to `{h}` are replaced by tables.
 const TEMPLATE: &str = include_str!("hedging.md");
 
 /// Returns the document about the scenarios, with their results and those of three variations.
@@ -28,7 +28,9 @@ pub(super) fn text(
     text = text
         .replace("{noise}\n", &noise(chosen, seed, stop)?)
         .replace("{room}\n", &room(chosen, seed, stop)?);
-    text = text.replace("{stragglers}\n", &stragglers(chosen, seed, stop)?);
+    text = text
+        .replace("{stragglers}\n", &stragglers(chosen, seed, stop)?)
+        .replace("{differing}\n", &differing::markdown(chosen, seed, stop)?);
     Ok(all.iter().fold(text, |text, compared| {
         text.replace(
             &format!("{{{}}}\n", compared.name),

@@ -1,5 +1,6 @@
 //! `dlog sim`: simulates hedging policies, to help choose settings.
 
+mod differing;
 mod document;
 mod json;
 #[cfg(feature = "plots")]
@@ -55,7 +56,7 @@ pub(crate) struct Args {
         value_delimiter = ',',
         hide_possible_values = true,
         value_name = "POLICY[,POLICY]",
-        default_value = "none,original,p95,grpc,ours,best-delays,clairvoyant"
+        default_value = "none,original,p95,grpc,ours,by-load,best-delays,clairvoyant"
     )]
     policy: Vec<PolicyKind>,
 

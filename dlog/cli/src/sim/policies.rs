@@ -2,7 +2,7 @@ use core::ops::ControlFlow;
 
 use clap::ValueEnum;
 use distributedlog::merge::{Deduplicator, MergeSettings};
-use distributedlog::writer::Counters;
+use distributedlog::writer::{Choice, Counters, Settings};
 use distributedlog_sim::{
     BestDelays, Clairvoyant, Grpc, GrpcSettings, Original, Ours, Percentile, PercentileSettings,
     Policy, Report, Simulation, Stopped, Unhedged,
@@ -23,6 +23,8 @@ pub(super) enum PolicyKind {
     Grpc,
     /// This writer
     Ours,
+    /// This writer, with sets that start at the less loaded of two streams
+    ByLoad,
     /// A bound: the two fixed delays that are best in hindsight, for the same extra load
     BestDelays,
     /// A bound: a policy that knows every latency in advance, for the same extra load
@@ -37,6 +39,7 @@ impl PolicyKind {
             Self::P95 => "p95, one hedge",
             Self::Grpc => "gRPC A6",
             Self::Ours => "ours",
+            Self::ByLoad => "ours by load",
             Self::BestDelays => "best two delays",
             Self::Clairvoyant => "clairvoyant",
         }
@@ -103,8 +106,12 @@ pub(super) fn run(
             watch,
         )
         .map(|report| Some(without_counters(report))),
-        PolicyKind::Ours => {
-            let ours = Ours::new(streams, chosen.settings)
+        PolicyKind::Ours | PolicyKind::ByLoad => {
+            let settings = match kind {
+                PolicyKind::ByLoad => by_load(settings),
+                _ => *settings,
+            };
+            let ours = Ours::new(streams, settings)
                 .expect("the scenario's streams and the settings are valid");
             let mut ours = ours.with_max_wait(chosen.max_wait);
             let report = simulation.run(
@@ -125,6 +132,12 @@ pub(super) fn run(
             .bound(simulation)
             .map(without_counters)),
     }
+}
+
+/// Returns the settings with sets that start by load.
+fn by_load(settings: &Settings) -> Settings {
+    let settings = settings.to_builder().choice(Choice::Load);
+    settings.build().expect("any valid settings may have it")
 }
 
 fn model(

@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use distributedlog::wire::record_set::WriterId;
 use distributedlog::writer::{
-    Adaptive, Budget, Health, Identity, Settings, SettingsBuilder, Window,
+    Adaptive, Budget, Choice, Health, Identity, Settings, SettingsBuilder, Window,
 };
 
 use super::super::writer_args::{SettingFlags, SettingsOf, settings_error};
@@ -136,6 +136,10 @@ fn text(settings: &Settings) -> String {
         Window::Share => "window share".to_owned(),
         Window::Attempts(attempts) => format!("window {attempts}"),
     };
+    let choice = match settings.choice() {
+        Choice::Turn => "",
+        Choice::Load => "starts by load; ",
+    };
     let (first, max) = (
         settings.first_speculative_timeout(),
         settings.max_speculative_timeout(),
@@ -154,7 +158,7 @@ fn text(settings: &Settings) -> String {
         }
     };
     format!(
-        "ours: {budget}; {health}; {window}; {adaptive}; {} sets in flight",
+        "ours: {budget}; {health}; {window}; {choice}{adaptive}; {} sets in flight",
         settings.in_flight_sets()
     )
 }

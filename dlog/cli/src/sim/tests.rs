@@ -260,6 +260,7 @@ fn each_policy_is_a_line_of_json() {
             "p95",
             "grpc",
             "ours",
+            "by-load",
             "best-delays",
             "clairvoyant"
         ]

@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use distributedlog::client::routing::{self, Resend};
 use distributedlog::client::session::Protocol;
-use distributedlog::writer::{Adaptive, Budget, Codec, Health, Identity, Rounds, Settings, Window};
+use distributedlog::writer::{
+    Adaptive, Budget, Choice, Codec, Health, Identity, Rounds, Settings, Window,
+};
 use distributedlog_testkit::Random;
 
 const fn ms(millis: u64) -> Duration {
@@ -72,6 +74,7 @@ pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
         warm_up: 5,
     };
     builder = builder.adaptive(pick(random, &[Adaptive::Off, Adaptive::RECOMMENDED, eager]));
+    builder = builder.choice(pick(random, &[Choice::Turn, Choice::Load]));
     if random.chance(0.2) {
         builder = builder.codec(Codec::Lz4);
     }
