@@ -40,6 +40,7 @@
 //! The crate has no features.
 
 mod bounds;
+mod copies;
 mod distribution;
 mod policy;
 mod report;
@@ -49,6 +50,7 @@ mod simulation;
 mod world;
 
 pub use bounds::{BestDelays, Clairvoyant};
+pub use copies::Drops;
 pub use distribution::{Distribution, Recorded, RecordedError};
 pub use policy::{
     Actions, AttemptOutcome, AttemptStart, Grpc, GrpcSettings, Original, Ours, Percentile,

@@ -15,6 +15,8 @@ pub struct Report {
     pub attempts: u64,
     /// Sets stored earlier_attempts, in any stream, after they were stored once.
     pub duplicates: u64,
+    /// Attempts that proxies dropped before they stored them ([`Drops`](super::Drops)).
+    pub dropped: u64,
     /// Counters of the merged reader.
     pub read: ReadCounters,
     /// Load in each second from the beginning on.
@@ -62,6 +64,7 @@ impl Report {
             failed: 0,
             attempts: 0,
             duplicates: 0,
+            dropped: 0,
             read,
             seconds: Vec::new(),
             latency,

@@ -6,7 +6,8 @@ use distributedlog::merge::{Deduplicator, Delivery};
 use distributedlog::wire::record_set::SetIdentity;
 use distributedlog::{Instant, StreamIndex};
 
-use super::world::{ArrivalTimes, World};
+use super::copies::{Copies, Drops};
+use super::world::{ArrivalTimes, Reception, Schedule, SentAttempt, World};
 use super::{Actions, AttemptOutcome, AttemptStart, Policy, Report, Scenario, ScenarioError};
 
 /// A reader of all streams, which sees every set, and every duplicate of it, at the time it is
@@ -47,8 +48,8 @@ const WATCH_INTERVAL: u32 = 1 << 16;
 
 /// A scenario and a seed, to be run under policies. Virtual time jumps from one event to the next.
 ///
-/// A cancelled attempt still uses its stream, and its set is stored. That is the worst case for the
-/// load and for duplicates.
+/// Unless [`with_drops`](Self::with_drops) says otherwise a cancelled attempt still uses its stream,
+/// and its set is stored. That is the worst case for the load and for duplicates.
 ///
 /// ```
 /// use core::ops::ControlFlow;
@@ -66,6 +67,7 @@ const WATCH_INTERVAL: u32 = 1 << 16;
 pub struct Simulation {
     scenario: Scenario,
     seed: u64,
+    drops: Drops,
 }
 
 impl Simulation {
@@ -76,7 +78,17 @@ impl Simulation {
     /// The scenario is invalid.
     pub fn new(scenario: Scenario, seed: u64) -> Result<Self, ScenarioError> {
         scenario.check()?;
-        Ok(Self { scenario, seed })
+        Ok(Self {
+            scenario,
+            seed,
+            drops: Drops::Nothing,
+        })
+    }
+
+    /// Returns the simulation with proxies that drop copies before they store them.
+    #[must_use]
+    pub fn with_drops(self, drops: Drops) -> Self {
+        Self { drops, ..self }
     }
 
     /// Returns the scenario.
@@ -160,14 +172,8 @@ enum EventKind {
     },
     /// When a writer learns that a stream had no room.
     Refused { attempt: SentAttempt },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct SentAttempt {
-    set: u64,
-    stream: u16,
-    attempt: u64,
-    identity: Option<SetIdentity>,
+    /// When a worker of a stream is free.
+    Free { stream: u16 },
 }
 
 /// An operation whose sets have not all ended.
@@ -194,12 +200,17 @@ struct Run<'a, R> {
     fan_out: u64,
     operations: HashMap<u64, Operation>,
     sets: Vec<u8>,
+    copies: Copies,
     report: Report,
 }
 
 impl<'a, R: MergedReader> Run<'a, R> {
     fn new(simulation: &Simulation, reader: &'a mut R) -> Self {
-        let Simulation { scenario, seed } = simulation;
+        let Simulation {
+            scenario,
+            seed,
+            drops,
+        } = simulation;
         Self {
             world: World::new(scenario, *seed),
             reader,
@@ -208,6 +219,7 @@ impl<'a, R: MergedReader> Run<'a, R> {
             fan_out: u64::from(scenario.arrivals.fan_out),
             operations: HashMap::new(),
             sets: Vec::new(),
+            copies: Copies::new(*drops),
             report: Report::new(0),
         }
     }
@@ -231,23 +243,27 @@ impl<'a, R: MergedReader> Run<'a, R> {
 
     /// Handles the earliest event. Returns the outcome that the policy learns, if there is one.
     fn next_event(&mut self) -> Option<AttemptOutcome> {
-        let Reverse(Event { kind, .. }) = self.events.pop()?;
-        let (
-            SentAttempt {
-                set,
-                stream,
-                attempt,
-                identity,
-            },
-            stored,
-            has_outcome,
-        ) = match kind {
+        let Reverse(Event { at, kind, .. }) = self.events.pop()?;
+        let (attempt, stored, has_outcome) = match kind {
             EventKind::Stored {
                 attempt,
                 has_outcome,
             } => (attempt, true, has_outcome),
             EventKind::Refused { attempt } => (attempt, false, true),
+            EventKind::Free { stream } => {
+                if let Some((attempt, schedule)) = self.world.next(at, stream) {
+                    self.begun(attempt, schedule);
+                }
+                return None;
+            }
         };
+        let SentAttempt {
+            set,
+            stream,
+            attempt,
+            identity,
+            ..
+        } = attempt;
         let stream = StreamIndex(stream);
         if stored {
             let delivered = self.reader.handle_stored(stream, set, identity);
@@ -279,36 +295,68 @@ impl<'a, R: MergedReader> Run<'a, R> {
         {
             self.report.attempts += 1;
             self.report.second(now).attempts += 1;
-            let scheduled = self.world.send(now, set, stream.0, earlier_attempts);
             let attempt = SentAttempt {
                 set,
                 stream: stream.0,
                 attempt,
+                earlier_attempts,
+                sent: now,
                 identity,
             };
-            let event = match (scheduled.stored, scheduled.outcome) {
-                (Some(at), outcome) => Some((
-                    at,
-                    EventKind::Stored {
-                        attempt,
-                        has_outcome: outcome.is_some(),
-                    },
-                )),
-                (None, Some((at, _))) => Some((at, EventKind::Refused { attempt })),
-                (None, None) => None,
-            };
-            if let Some((at, kind)) = event {
-                self.order += 1;
-                self.events.push(Reverse(Event {
-                    at,
-                    order: self.order,
-                    kind,
-                }));
+            if self.copies.drops(&attempt) {
+                self.report.dropped += 1;
+                continue;
+            }
+            match self.world.send(attempt) {
+                Reception::Lost => {}
+                Reception::Begun(schedule) => self.begun(attempt, schedule),
+                Reception::Waits => self.copies.waits(&attempt),
+                Reception::Refused(at) => self.push(at, EventKind::Refused { attempt }),
+            }
+        }
+        for attempt in actions.cancelled.drain(..) {
+            if let Some(stream) = self.copies.cancelled(attempt) {
+                self.drop_waiting(attempt, stream);
             }
         }
         for (set, written) in actions.ended.drain(..) {
             self.end(now, set, written);
         }
+    }
+
+    /// Handles the begin of the work on an attempt.
+    fn begun(&mut self, attempt: SentAttempt, schedule: Schedule) {
+        // The worker is free before the writer can act on the outcome.
+        if let Some(at) = schedule.free {
+            let stream = attempt.stream;
+            self.push(at, EventKind::Free { stream });
+        }
+        if let Some(at) = schedule.stored {
+            let has_outcome = schedule.has_outcome;
+            self.push(
+                at,
+                EventKind::Stored {
+                    attempt,
+                    has_outcome,
+                },
+            );
+        }
+        for (twin, stream) in self.copies.begun(&attempt) {
+            self.drop_waiting(twin, stream);
+        }
+    }
+
+    fn drop_waiting(&mut self, attempt: u64, stream: u16) {
+        self.report.dropped += u64::from(self.world.drop_waiting(attempt, stream));
+    }
+
+    fn push(&mut self, at: u64, kind: EventKind) {
+        self.order += 1;
+        self.events.push(Reverse(Event {
+            at,
+            order: self.order,
+            kind,
+        }));
     }
 
     fn end(&mut self, now: u64, set: u64, written: bool) {

@@ -1,23 +1,23 @@
 use core::time::Duration;
-use std::collections::{BinaryHeap, VecDeque};
-
-use core::cmp::Reverse;
+use std::collections::VecDeque;
 
 use super::distribution::{Sampler, unit};
 use super::{Bursts, Capacity, FaultKind, Scenario};
+use distributedlog::wire::record_set::SetIdentity;
 use distributedlog_testkit::Random;
 
 /// Time after which a stream without room refuses a set, in microseconds.
 const REFUSAL_US: u64 = 1_000;
 
-/// Course of an attempt. Times are in microseconds from the beginning.
+/// Course of an attempt that has begun. Times are in microseconds from the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
     /// Time at which the set is stored; `None` if it never is.
     pub(crate) stored: Option<u64>,
-    /// Time at which the writer learns the outcome, and true if the set was stored, false if there
-    /// was no room. `None` if there is no outcome.
-    pub(crate) outcome: Option<(u64, bool)>,
+    /// `true` if the writer learns that it is stored, at the same time.
+    pub(crate) has_outcome: bool,
+    /// Time at which the worker is free again; `None` if the stream has no workers.
+    pub(crate) free: Option<u64>,
 }
 
 /// The streams and their faults.
@@ -39,17 +39,42 @@ struct Stream {
 
 #[derive(Debug)]
 struct Servers {
-    /// Time at which each worker is free, the earliest on top.
-    free: BinaryHeap<Reverse<u64>>,
-    /// Time at which a worker begins each waiting set, in order.
-    waiting: VecDeque<u64>,
+    workers: u32,
+    busy: u32,
+    /// Sets that wait for a worker, in order.
+    waiting: VecDeque<SentAttempt>,
     queue: usize,
+}
+
+/// An attempt on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SentAttempt {
+    pub(crate) set: u64,
+    pub(crate) stream: u16,
+    pub(crate) attempt: u64,
+    pub(crate) earlier_attempts: u32,
+    pub(crate) sent: u64,
+    pub(crate) identity: Option<SetIdentity>,
+}
+
+/// Reception of an attempt by its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reception {
+    /// It was lost on the way.
+    Lost,
+    /// The stream works on it.
+    Begun(Schedule),
+    /// It waits for a worker.
+    Waits,
+    /// There is no room; the writer learns it at this time.
+    Refused(u64),
 }
 
 impl World {
     pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
         let servers = |Capacity { workers, queue }| Servers {
-            free: core::iter::repeat_n(Reverse(0), workers as usize).collect(),
+            workers,
+            busy: 0,
             waiting: VecDeque::new(),
             queue: queue as usize,
         };
@@ -83,54 +108,86 @@ impl World {
         }
     }
 
-    /// Sends a set to a stream, after this number of earlier attempts there.
-    pub(crate) fn send(
-        &mut self,
-        now: u64,
-        set: u64,
-        stream: u16,
-        earlier_attempts: u32,
-    ) -> Schedule {
-        let mut random = keyed(self.seed, set, stream, earlier_attempts);
-        let latency = self.latency(&mut random);
-        let lost = self.loss > 0.0 && random.chance(self.loss);
-        let even = random.bits() & 1 == 0;
-        let place = &mut self.streams[usize::from(stream)];
-        if lost && even {
-            return Schedule {
-                stored: None,
-                outcome: None,
-            };
+    /// Sends an attempt to its stream.
+    pub(crate) fn send(&mut self, attempt: SentAttempt) -> Reception {
+        if let (true, true) = self.loss_of(&mut self.draw(&attempt).0) {
+            return Reception::Lost;
         }
-        let begun = match &mut place.servers {
-            None => now,
-            Some(servers) => match servers.begin(now) {
-                Some(begun) => begun,
-                None => {
-                    return Schedule {
-                        stored: None,
-                        outcome: Some((now + REFUSAL_US, false)),
-                    };
+        if let Some(servers) = &mut self.streams[usize::from(attempt.stream)].servers {
+            if servers.busy >= servers.workers {
+                if servers.waiting.len() >= servers.queue {
+                    return Reception::Refused(attempt.sent + REFUSAL_US);
                 }
-            },
-        };
-        let done = place.done(begun, latency);
-        if let Some(servers) = &mut place.servers {
-            servers.free.push(Reverse(done));
+                servers.waiting.push_back(attempt);
+                return Reception::Waits;
+            }
+            servers.busy += 1;
         }
+        Reception::Begun(self.begin(attempt.sent, &attempt))
+    }
+
+    /// Frees a worker of a stream. Returns the next attempt that waited, which it begins.
+    pub(crate) fn next(&mut self, now: u64, stream: u16) -> Option<(SentAttempt, Schedule)> {
+        let servers = self.streams[usize::from(stream)].servers.as_mut()?;
+        let Some(attempt) = servers.waiting.pop_front() else {
+            servers.busy -= 1;
+            return None;
+        };
+        Some((attempt, self.begin(now, &attempt)))
+    }
+
+    /// Drops an attempt if it waits. Returns true if it did.
+    pub(crate) fn drop_waiting(&mut self, attempt: u64, stream: u16) -> bool {
+        let Some(servers) = &mut self.streams[usize::from(stream)].servers else {
+            return false;
+        };
+        let waiting = servers.waiting.iter();
+        let index = waiting
+            .map(|waiting| waiting.attempt)
+            .position(|it| it == attempt);
+        index.is_some_and(|index| servers.waiting.remove(index).is_some())
+    }
+
+    /// Returns the course of an attempt that begins at this time.
+    fn begin(&self, now: u64, attempt: &SentAttempt) -> Schedule {
+        let (mut random, latency) = self.draw(attempt);
+        let (lost, even) = self.loss_of(&mut random);
+        let place = &self.streams[usize::from(attempt.stream)];
+        let done = place.done(now, latency);
+        let free = place.servers.is_some().then_some(done);
         for &(from, until, kind) in &place.faults {
-            if kind == FaultKind::Failover && now < until && done > from {
-                let stored = (now < from && even).then_some(from);
+            if kind == FaultKind::Failover && attempt.sent < until && done > from {
                 return Schedule {
-                    stored,
-                    outcome: None,
+                    stored: (attempt.sent < from && even).then_some(from),
+                    has_outcome: false,
+                    free,
                 };
             }
         }
         Schedule {
             stored: Some(done),
-            outcome: (!lost).then_some((done, true)),
+            has_outcome: !lost,
+            free,
         }
+    }
+
+    /// Draws the latency of an attempt. Returns the generator too, for what is drawn next.
+    fn draw(&self, attempt: &SentAttempt) -> (Random, f64) {
+        let mut random = keyed(
+            self.seed,
+            attempt.set,
+            attempt.stream,
+            attempt.earlier_attempts,
+        );
+        let latency = self.latency(&mut random);
+        (random, latency)
+    }
+
+    /// Draws if an attempt is lost, and if it is one of the half that never arrive, or that the old
+    /// owner of a stream has stored.
+    fn loss_of(&self, random: &mut Random) -> (bool, bool) {
+        let lost = self.loss > 0.0 && random.chance(self.loss);
+        (lost, random.bits() & 1 == 0)
     }
 
     /// Returns the time at which a set that is sent now would be stored and acknowledged, or `None`
@@ -185,26 +242,6 @@ impl Stream {
             }
         }
         done
-    }
-}
-
-impl Servers {
-    /// Returns the time at which a worker begins a set that arrives now, or `None` if there is no
-    /// room for it.
-    fn begin(&mut self, now: u64) -> Option<u64> {
-        while self.waiting.front().is_some_and(|begins| *begins <= now) {
-            self.waiting.pop_front();
-        }
-        let Reverse(free) = *self.free.peek().expect("there is at least one worker");
-        let begins = free.max(now);
-        if begins > now {
-            if self.waiting.len() >= self.queue {
-                return None;
-            }
-            self.waiting.push_back(begins);
-        }
-        self.free.pop();
-        Some(begins)
     }
 }
 

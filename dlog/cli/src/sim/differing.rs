@@ -4,9 +4,7 @@
 use core::sync::atomic::AtomicBool;
 use core::time::Duration;
 
-use distributedlog_sim::{
-    Arrivals, Fault, FaultKind, Scenario, ScenarioError, Simulation, scenarios,
-};
+use distributedlog_sim::{Arrivals, Fault, FaultKind, Scenario, ScenarioError, Simulation};
 
 use super::super::CliError;
 use super::policies::PolicyKind;
@@ -25,7 +23,7 @@ pub(super) fn markdown(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<
         .map(|name| format!("{name}: turn | load"))
         .join(" | ");
     let mut text = format!("| | {names} |\n|---|{}\n", "--:|".repeat(2 * columns.len()));
-    for (name, scenario) in all() {
+    for (name, scenario) in scenarios() {
         let simulation = Simulation::new(scenario, seed)
             .map_err(|error: ScenarioError| CliError::failure(error.to_string()))?;
         let compared = summary::compare(
@@ -53,9 +51,13 @@ pub(super) fn markdown(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<
 }
 
 /// Returns the scenarios with their names.
-fn all() -> Vec<(String, Scenario)> {
-    let named = |letter| scenarios::named(letter).expect("it is in the table").1;
-    let mut all: Vec<_> = scenarios::ALL
+pub(super) fn scenarios() -> Vec<(String, Scenario)> {
+    let named = |letter| {
+        distributedlog_sim::scenarios::named(letter)
+            .expect("it is in the table")
+            .1
+    };
+    let mut all: Vec<_> = distributedlog_sim::scenarios::ALL
         .iter()
         .filter(|(letter, _)| *letter != "g")
         .map(|(letter, _)| (format!("({letter})"), named(letter)))

@@ -8,10 +8,10 @@ use super::differing;
 use super::policies::PolicyKind;
 use super::settings_args::Chosen;
 use super::summary::{self, Comparison};
-use super::table;
+use super::{table, tied};
 
-/// Template of the document: `{summary}`, `{noise}`, `{room}`, `{stragglers}`, `{differing}` and,
-/// for each scenario, `{a}` to `{h}` are replaced by tables.
+/// Template of the document: `{summary}`, `{noise}`, `{room}`, `{stragglers}`, `{differing}`,
+/// `{tied}` and, for each scenario, `{a}` to `{h}` are replaced by tables.
 const TEMPLATE: &str = include_str!("hedging.md");
 
 /// Returns the document about the scenarios, with their results and those of three variations.
@@ -30,7 +30,8 @@ pub(super) fn text(
         .replace("{room}\n", &room(chosen, seed, stop)?);
     text = text
         .replace("{stragglers}\n", &stragglers(chosen, seed, stop)?)
-        .replace("{differing}\n", &differing::markdown(chosen, seed, stop)?);
+        .replace("{differing}\n", &differing::markdown(chosen, seed, stop)?)
+        .replace("{tied}\n", &tied::markdown(chosen, seed, stop)?);
     Ok(all.iter().fold(text, |text, compared| {
         text.replace(
             &format!("{{{}}}\n", compared.name),

@@ -13,6 +13,7 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tied;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::path::{Path, PathBuf};

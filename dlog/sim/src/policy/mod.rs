@@ -71,4 +71,6 @@ pub struct Actions {
     pub starts: Vec<AttemptStart>,
     /// Sets that ended; true for those that were written.
     pub ended: Vec<(u64, bool)>,
+    /// Attempts that are cancelled at their streams, by the policy's numbers.
+    pub cancelled: Vec<u64>,
 }

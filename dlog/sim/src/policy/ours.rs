@@ -86,7 +86,9 @@ impl Ours {
     /// Moves the writer's attempts and completions into `actions`, until the writer has no more.
     fn drive(&mut self, now: Instant, actions: &mut Actions) {
         loop {
-            while self.writer.poll_cancel().is_some() {}
+            while let Some(attempt) = self.writer.poll_cancel() {
+                actions.cancelled.push(attempt.0);
+            }
             while let Some(attempt) = self.writer.poll_transmit(now) {
                 let record_set = RecordSet::parse(attempt.record_set, &mut [])
                     .expect("the writer writes record sets");
