@@ -35,10 +35,10 @@ impl fmt::Display for ChangeError {
 impl core::error::Error for ChangeError {}
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// Changes the settings (R18): size and time of sets, timeouts, rounds, budget, health, windows,
-    /// the choice of streams and adaptive timeouts. They hold for the records that are accepted, the
-    /// sets that are opened and the attempts that are made from now on. A record that joins a set
-    /// has at least the deadline of the records before it.
+    /// Changes the settings (R18): size and time of sets, timeouts, rounds, budget, health,
+    /// windows, choice of streams and adaptive timeouts. They hold for the records that are
+    /// accepted, the sets that are opened and the attempts that are made from now on. A record that
+    /// joins a set has at least the deadline of the records before it.
     ///
     /// What the tables depend on is fixed: `codec`, `in_flight_sets`, `buffered_bytes`,
     /// `pending_records`, `seed`, `identity` and `attempt_reports`.

@@ -48,8 +48,8 @@ const WATCH_INTERVAL: u32 = 1 << 16;
 
 /// A scenario and a seed, to be run under policies. Virtual time jumps from one event to the next.
 ///
-/// Unless [`with_drops`](Self::with_drops) says otherwise a cancelled attempt still uses its stream,
-/// and its set is stored. That is the worst case for the load and for duplicates.
+/// A cancelled attempt still uses its stream, and its set is stored, unless
+/// [`with_drops`](Self::with_drops) says otherwise: the worst case for the load and for duplicates.
 ///
 /// ```
 /// use core::ops::ControlFlow;

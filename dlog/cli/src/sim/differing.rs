@@ -70,7 +70,7 @@ pub(super) fn scenarios() -> Vec<(String, Scenario)> {
         let name = format!("one {factor} times slower");
         all.push((name, with_a_slow_one(&unlimited, factor)));
     }
-    for per_second in [2_400.0, 3_000.0, 3_600.0] {
+    for per_second in [1_500.0, 2_400.0, 3_000.0, 3_600.0] {
         let limited = Scenario {
             arrivals: Arrivals {
                 per_second,

@@ -107,9 +107,10 @@ pub(super) fn run(
         )
         .map(|report| Some(without_counters(report))),
         PolicyKind::Ours | PolicyKind::ByLoad => {
-            let settings = match kind {
-                PolicyKind::ByLoad => by_load(settings),
-                _ => *settings,
+            let settings = if kind == PolicyKind::ByLoad {
+                by_load(settings)
+            } else {
+                *settings
             };
             let ours = Ours::new(streams, settings)
                 .expect("the scenario's streams and the settings are valid");
