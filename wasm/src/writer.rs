@@ -38,7 +38,7 @@ const EXTRA_WAITER_SLOTS: usize = 16;
 
 #[wasm_bindgen]
 impl WriterHandle {
-    /// Starts a writer of `streams` streams, with settings as [`settings::build`] takes them.
+    /// Starts a writer of `streams` streams, with settings as `settings::build` takes them.
     ///
     /// # Errors
     ///

@@ -30,13 +30,22 @@ const MAX_SKEW: Duration = Duration::from_secs(1);
 Examples:
   dlog doctor distributedlog://127.0.0.1:7000/messaging/distributedlog
   dlog doctor 'inet!127.0.0.1:8000' http://127.0.0.1:8002
-  dlog doctor --no-write zk!zk-1.example:2181!/messaging/distributedlog/.write_proxy
+  dlog doctor --no-write 127.0.0.1:8000
 
 Exit status: 0 if nothing fails, also with warnings; 1 if something does."
 )]
 pub(crate) struct Args {
-    /// Places to check: a namespace (distributedlog://HOST:PORT/NAMESPACE), proxies
-    /// (inet!HOST:PORT, zk!…), or the HTTP port of a proxy (http://HOST:PORT)
+    #[cfg_attr(
+        feature = "zookeeper",
+        doc = "Places to check: a namespace (distributedlog://HOST:PORT/NAMESPACE), proxies \
+               (inet!HOST:PORT, or zk!HOST:PORT!/PATH), or the HTTP port of a proxy \
+               (http://HOST:PORT)"
+    )]
+    #[cfg_attr(
+        not(feature = "zookeeper"),
+        doc = "Places to check: a namespace (distributedlog://HOST:PORT/NAMESPACE), proxies \
+               (inet!HOST:PORT), or the HTTP port of a proxy (http://HOST:PORT)"
+    )]
     #[arg(value_name = "PLACE", required = true)]
     places: Vec<Place>,
 
