@@ -231,7 +231,13 @@ fn program_for_others(folder: &Path) -> PathBuf {
     // its own.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("ours");
     let program = folder.join("dlog");
-    fs::copy(binary::dlog(), &program).expect("copies");
+    // By a process of its own: a child that another test starts meanwhile would have this process's
+    // file open for writing for a moment, and such a file cannot be run.
+    let copied = Command::new("cp")
+        .arg(binary::dlog())
+        .arg(&program)
+        .status();
+    assert!(copied.expect("cp is there").success(), "it copies");
     program
 }
 
