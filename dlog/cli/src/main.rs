@@ -8,6 +8,7 @@
 mod admin;
 mod args;
 mod bench;
+mod clock;
 mod completions;
 mod confirm;
 mod console;
@@ -18,6 +19,7 @@ mod expression;
 #[cfg(not(all(feature = "plots", feature = "zookeeper")))]
 mod features;
 mod folder;
+mod latency;
 mod legacy;
 mod local;
 mod logging;
@@ -29,6 +31,7 @@ mod place;
 mod port;
 mod position;
 mod position_file;
+mod progress_line;
 mod proxy;
 mod quickstart;
 mod record_text;
@@ -40,6 +43,7 @@ mod store;
 mod streams;
 mod tail;
 mod tool;
+mod write_to;
 mod writer_args;
 
 pub(crate) use args::Cli;

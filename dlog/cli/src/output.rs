@@ -229,7 +229,17 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
 /// empty.
 #[must_use]
 pub(crate) fn stderr_colour() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    io::stderr().is_terminal() && !is_colour_unwanted()
+}
+
+/// Does the same for the standard output.
+#[must_use]
+pub(crate) fn stdout_colour() -> bool {
+    io::stdout().is_terminal() && !is_colour_unwanted()
+}
+
+fn is_colour_unwanted() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// Formats a number of things: `1 record`, `2 records`. The plural of `thing` must end in s.

@@ -2,17 +2,10 @@ use core::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::super::latency;
+
 /// Longest latency that is told apart from longer ones, in microseconds: an hour.
 const LONGEST_US: u64 = 3_600_000_000;
-
-/// Percentiles that are printed, with their names.
-pub(super) const QUANTILES: [(&str, f64); 5] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-    ("p99.99", 0.9999),
-];
 
 /// Latencies in microseconds to three digits, in memory that does not grow with their number.
 #[derive(Clone, Debug)]
@@ -76,15 +69,13 @@ impl Latencies {
     }
 }
 
-/// Formats a latency with three digits.
+/// Formats a latency with three digits, below a millisecond in microseconds.
 pub(super) fn text(latency: Duration) -> String {
     let us = latency.as_secs_f64() * 1e6;
-    match us {
-        _ if us < 999.5 => format!("{us:.0} µs"),
-        _ if us < 9_995.0 => format!("{:.2} ms", us / 1e3),
-        _ if us < 99_950.0 => format!("{:.1} ms", us / 1e3),
-        _ if us < 9_999_500.0 => format!("{:.0} ms", us / 1e3),
-        _ => format!("{:.1} s", us / 1e6),
+    if us < 999.5 {
+        format!("{us:.0} µs")
+    } else {
+        latency::text(latency)
     }
 }
 

@@ -1,6 +1,6 @@
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use distributedlog::writer::{
@@ -223,6 +223,11 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// Locks what is measured. A task that panicked while it counted left at most one record uncounted.
+pub(super) fn locked(measured: &Mutex<Measured>) -> MutexGuard<'_, Measured> {
+    measured.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Counts completed records.
 struct Counter<'a> {
     load: Load,
@@ -234,8 +239,7 @@ struct Counter<'a> {
 impl Counter<'_> {
     fn add(&mut self, done: &Completed) {
         let now = Instant::now();
-        // A task that panicked while it counted left at most one record uncounted.
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut measured = locked(self.measured);
         if self.load.keeps_outcomes {
             let index = usize::try_from(done.number).expect("they fit in memory");
             // Records complete in any order.

@@ -8,19 +8,19 @@ mod source;
 mod verify;
 
 use core::time::Duration;
-use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use clap::ValueEnum;
-use distributedlog::writer::Settings;
+use distributedlog::writer::{Counters, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::console::ConnectedWriter;
+use super::progress_line::ProgressLine;
 use super::record_text::json_line;
-use super::streams::StreamList;
+use super::write_to::WriteTo;
 use super::writer_args::{BenchWriterArgs, settings_error};
 use super::{CliError, Output, Shutdown, duration};
 use load::{Load, Measured};
@@ -64,21 +64,8 @@ Examples, with STREAMS=bench-1,bench-2,bench-3,bench-4,bench-5:
 
 Exit status: 1 if a record was not written, or is not there when it is read back.")]
 pub(crate) struct Args {
-    #[cfg_attr(
-        feature = "zookeeper",
-        doc = "The proxies as a Finagle name: inet!HOST:PORT[,HOST:PORT], or zk!HOST:PORT!/PATH \
-               for proxies that announce themselves in ZooKeeper"
-    )]
-    #[cfg_attr(
-        not(feature = "zookeeper"),
-        doc = "The proxies as a Finagle name: inet!HOST:PORT[,HOST:PORT]"
-    )]
-    #[arg(value_name = "NAME")]
-    name: String,
-
-    /// The streams, separated by commas; a comma in a name is written \,
-    #[arg(value_name = "STREAM[,STREAM]")]
-    streams: StreamList,
+    #[command(flatten)]
+    to: WriteTo,
 
     /// Number of writers, each with its own connections
     #[arg(
@@ -165,13 +152,12 @@ impl Args {
             }
         };
         self.check_size(&writers[0])?;
-        let run = SystemTime::now()
+        let began = SystemTime::now();
+        let run = began
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(1, |time| u64::try_from(time.as_nanos()).unwrap_or(1));
-        let began = SystemTime::now();
         let measured = self.load(run, &writers, shutdown).await?;
-        let counters = writers.iter().map(|writer| writer.handle().counters());
-        let counters = counters.reduce(|sum, one| sum + one).unwrap_or_default();
+        let counters = total(&writers);
         let mut all = Measured::default();
         for measured in &measured {
             all.merge(measured);
@@ -184,7 +170,7 @@ impl Args {
         }
         let told: Vec<_> = measured.into_iter().map(|measured| measured.told).collect();
         let mut report = Report {
-            streams: self.streams.names().len(),
+            streams: self.to.streams.names().len(),
             writers: self.writers,
             in_flight: self.in_flight(),
             record_bytes: self.size,
@@ -211,8 +197,8 @@ impl Args {
         let mut writers = Vec::new();
         for _ in 0..self.writers {
             let writer = ConnectedWriter::open(
-                &self.name,
-                self.streams.names(),
+                &self.to.name,
+                self.to.streams.names(),
                 settings,
                 self.writer.identity(),
                 "dlog-bench",
@@ -284,12 +270,10 @@ impl Args {
                 }
             }
         }
-        progress.end();
-        let measured = measured.into_iter().map(|measured| {
-            let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
-            core::mem::take(&mut *measured)
-        });
-        Ok(measured.collect())
+        let measured = measured.iter();
+        Ok(measured
+            .map(|measured| core::mem::take(&mut *load::locked(measured)))
+            .collect())
     }
 
     async fn read_back(
@@ -300,24 +284,17 @@ impl Args {
         told: &[Vec<load::Told>],
         shutdown: &Shutdown,
     ) -> Result<verify::ReadBack, CliError> {
-        let mut shown = Shown::default();
-        let mut printed = Instant::now();
-        let progress = |records: u64| {
-            if printed.elapsed() >= PROGRESS {
-                printed = Instant::now();
-                shown.line(&format!("read back: {records} records"));
-            }
-        };
+        let mut line = ProgressLine::new();
+        let progress = |records: u64| line.show(|| format!("read back: {records} records"));
         let source = source.connect().await?;
-        let reading = verify::read_back(source, self.streams.names(), began, run, told, progress);
-        let found = tokio::select! {
+        let reading =
+            verify::read_back(source, self.to.streams.names(), began, run, told, progress);
+        tokio::select! {
             found = reading => found,
             () = shutdown.requested() => {
                 Err(CliError::failure("interrupted while the records were read back"))
             }
-        };
-        shown.clear();
-        found
+        }
     }
 
     fn print(&self, report: &Report, output: &Output) -> Result<(), CliError> {
@@ -345,46 +322,22 @@ fn verdict(report: &Report) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Returns the sum of the writers' counters.
+fn total(writers: &[ConnectedWriter]) -> Counters {
+    let counters = writers.iter().map(|writer| writer.handle().counters());
+    counters.reduce(|sum, one| sum + one).unwrap_or_default()
+}
+
 fn write_recording(file: &Path, measured: &Measured) -> Result<(), CliError> {
     std::fs::write(file, measured.attempts.recording())
         .map_err(|error| CliError::failure(format!("cannot write {}: {error}", file.display())))
-}
-
-/// A line of progress on the terminal, if there is one.
-struct Shown {
-    is_terminal: bool,
-    is_shown: bool,
-}
-
-impl Default for Shown {
-    fn default() -> Self {
-        Self {
-            is_terminal: io::stderr().is_terminal(),
-            is_shown: false,
-        }
-    }
-}
-
-impl Shown {
-    fn line(&mut self, text: &str) {
-        if self.is_terminal {
-            self.is_shown = true;
-            let _ = write!(io::stderr(), "\r{text}\x1b[K");
-        }
-    }
-
-    fn clear(&mut self) {
-        if core::mem::take(&mut self.is_shown) {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }
 
 /// The progress of a load.
 struct Progress {
     started: Instant,
     warm_up: Duration,
-    shown: Shown,
+    line: ProgressLine,
     written: u64,
 }
 
@@ -393,49 +346,34 @@ impl Progress {
         Self {
             started,
             warm_up,
-            shown: Shown::default(),
+            line: ProgressLine::new(),
             written: 0,
         }
     }
 
     /// Prints the rate since the last call, and the latency so far.
     fn print(&mut self, writers: &[ConnectedWriter], measured: &[Arc<Mutex<Measured>>]) {
-        if !self.shown.is_terminal {
-            return;
-        }
-        let counters = writers.iter().map(|writer| writer.handle().counters());
-        let (written, failed) = counters.fold((0, 0), |(written, failed), counters| {
-            (
-                written + counters.records_written,
-                failed + counters.records_failed,
-            )
-        });
-        let rate = (written - self.written) as f64 / PROGRESS.as_secs_f64();
-        self.written = written;
-        let mut writes = latencies::Latencies::default();
-        for measured in measured {
-            writes.merge(
-                &measured
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .writes,
-            );
-        }
+        let counters = total(writers);
+        let rate = (counters.records_written - self.written) as f64 / PROGRESS.as_secs_f64();
+        self.written = counters.records_written;
         let elapsed = self.started.elapsed();
         let phase = if elapsed < self.warm_up {
             "warm-up".to_owned()
         } else {
             format!("{:.0} s", (elapsed - self.warm_up).as_secs_f64())
         };
-        self.shown.line(&format!(
-            "{phase}: {} records/s, p50 {}, p99 {}, {failed} failed",
-            report::grouped(rate),
-            latencies::text(writes.quantile(0.5)),
-            latencies::text(writes.quantile(0.99)),
-        ));
-    }
-
-    fn end(&mut self) {
-        self.shown.clear();
+        self.line.show(|| {
+            let mut writes = latencies::Latencies::default();
+            for measured in measured {
+                writes.merge(&load::locked(measured).writes);
+            }
+            format!(
+                "{phase}: {} records/s, p50 {}, p99 {}, {} failed",
+                report::grouped(rate),
+                latencies::text(writes.quantile(0.5)),
+                latencies::text(writes.quantile(0.99)),
+                counters.records_failed,
+            )
+        });
     }
 }

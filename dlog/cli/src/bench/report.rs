@@ -3,7 +3,8 @@ use core::time::Duration;
 use distributedlog::writer::Counters;
 use serde_json::{Value, json};
 
-use super::latencies::{self, Latencies, QUANTILES};
+use super::super::latency::QUANTILES;
+use super::latencies::{self, Latencies};
 use super::load::Measured;
 use super::verify::ReadBack;
 

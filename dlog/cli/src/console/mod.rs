@@ -21,7 +21,7 @@ pub(crate) use session::{LineCounts, RecordDigest, SessionEnd, run};
 pub(crate) use writer::ConnectedWriter;
 
 use super::output::note;
-use super::streams::StreamList;
+use super::write_to::WriteTo;
 use super::writer_args::{WriterArgs, settings_error};
 use super::{CliError, Format, Output, Shutdown};
 
@@ -45,21 +45,8 @@ Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
 
 Write times with their unit: 250us, 2ms, 10s, 5m. -v prints the position of each line.")]
 pub(crate) struct Args {
-    #[cfg_attr(
-        feature = "zookeeper",
-        doc = "The proxies as a Finagle name: inet!HOST:PORT[,HOST:PORT], or zk!HOST:PORT!/PATH \
-               for proxies that announce themselves in ZooKeeper"
-    )]
-    #[cfg_attr(
-        not(feature = "zookeeper"),
-        doc = "The proxies as a Finagle name: inet!HOST:PORT[,HOST:PORT]"
-    )]
-    #[arg(value_name = "NAME")]
-    name: String,
-
-    /// The streams, separated by commas; a comma in a name is written \,
-    #[arg(value_name = "STREAM[,STREAM]")]
-    streams: StreamList,
+    #[command(flatten)]
+    to: WriteTo,
 
     /// Output format: text (-v prints the position of each line), or a JSON object for each line
     #[arg(long, value_enum, default_value_t)]
@@ -96,8 +83,8 @@ impl Args {
             .attempt_reports(self.attempts);
         let settings = settings.build().map_err(|error| settings_error(&error))?;
         let connect = ConnectedWriter::open(
-            &self.name,
-            self.streams.names(),
+            &self.to.name,
+            self.to.streams.names(),
             settings,
             self.writer.identity(),
             "console-proxy-writer",

@@ -1,10 +1,8 @@
-use core::time::Duration;
-use std::io::{self, IsTerminal};
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::super::output::harmless;
+use super::super::output::{harmless, stdout_colour};
 use super::super::record_text::json_line;
 use super::super::{CliError, Format, Output};
 
@@ -48,11 +46,10 @@ pub(super) struct Findings<'a> {
 
 impl<'a> Findings<'a> {
     pub(super) fn new(output: &'a Output, format: Format) -> Self {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             output,
             format,
-            coloured: io::stdout().is_terminal() && !plain,
+            coloured: stdout_colour(),
             warnings: 0,
             failures: 0,
         }
@@ -109,9 +106,5 @@ impl<'a> Findings<'a> {
 
 /// Formats a duration since `began` to a tenth of a millisecond.
 pub(super) fn since(began: Instant) -> String {
-    text(began.elapsed())
-}
-
-fn text(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    format!("{:.1} ms", began.elapsed().as_secs_f64() * 1e3)
 }

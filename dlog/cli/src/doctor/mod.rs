@@ -7,10 +7,11 @@ mod proxies;
 
 use core::time::Duration;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use distributedlog_store::StreamName;
 
+use super::clock::unix_ms;
 use super::place::Place;
 use super::{CliError, Format, Output, output};
 use findings::{Findings, since};
@@ -164,10 +165,4 @@ async fn resolve(host: &str, port: u16, found: &mut Findings<'_>) -> Result<(), 
             Some("check the name, and this machine's DNS"),
         ),
     }
-}
-
-/// Returns the time in milliseconds since 1970; a clock before that counts as 1970.
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }

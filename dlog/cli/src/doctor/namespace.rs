@@ -10,6 +10,7 @@ use distributedlog_store::{
 use tokio::sync::oneshot;
 
 use super::super::CliError;
+use super::super::clock::unix_ms;
 use super::super::namespace::{self, store_error};
 use super::super::output::counted;
 use super::findings::{Findings, since};
@@ -92,7 +93,7 @@ async fn write_and_read(
     );
     // The store calls back once, whatever happens.
     result.await.unwrap_or(Err(StoreError::Closed))?;
-    let (took, now) = (since(began), super::unix_ms());
+    let (took, now) = (since(began), unix_ms());
     let began = Instant::now();
     let limit = ReadLimit {
         max_bytes: 1 << 16,

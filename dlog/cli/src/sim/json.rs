@@ -2,9 +2,9 @@ use distributedlog::writer::Counters;
 use distributedlog_sim::Latency;
 use serde::Serialize;
 
+use super::super::latency::QUANTILES;
 use super::policies::PolicyRun;
 use super::summary::Comparison;
-use super::table::QUANTILES;
 
 /// Results of one policy, as JSON.
 #[derive(Debug, Serialize)]

@@ -1,17 +1,7 @@
-use core::time::Duration;
-
 use distributedlog_sim::Latency;
 
+use super::super::latency::{self, QUANTILES};
 use super::policies::PolicyRun;
-
-/// Percentiles in the tables.
-pub(super) const QUANTILES: [(&str, f64); 5] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-    ("p99.99", 0.9999),
-];
 
 /// Formats a table of policies as text: one line each, names to the left, numbers to the right.
 pub(super) fn text(runs: &[PolicyRun]) -> String {
@@ -107,17 +97,7 @@ fn row(run: &PolicyRun) -> Vec<String> {
 pub(super) fn latency(latency: Latency) -> String {
     match latency {
         Latency::Failed => "failed".to_owned(),
-        Latency::Within(length) => time(length),
-    }
-}
-
-fn time(length: Duration) -> String {
-    let millis = length.as_secs_f64() * 1e3;
-    match millis {
-        _ if millis < 9.995 => format!("{millis:.2} ms"),
-        _ if millis < 99.95 => format!("{millis:.1} ms"),
-        _ if millis < 9_999.5 => format!("{millis:.0} ms"),
-        _ => format!("{:.1} s", millis / 1e3),
+        Latency::Within(length) => latency::text(length),
     }
 }
 
@@ -131,6 +111,8 @@ pub(super) fn percent(share: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     #[test]

@@ -1,9 +1,10 @@
 use std::path::{Path, PathBuf};
 
+use super::super::clock::unix_ms;
 use super::super::output::counted;
+use super::super::progress_line::ProgressLine;
 use super::super::{CliError, Output};
-use super::report::ProgressLine;
-use super::{existing, folder_error, unix_ms};
+use super::{existing, folder_error};
 use distributedlog_store::embedded::{self, RealDisk, is_store_file};
 
 /// Copy a store to another folder, also while it is in use.

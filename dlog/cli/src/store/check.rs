@@ -1,8 +1,10 @@
 use std::path::PathBuf;
 
+use super::super::clock::unix_ms;
+use super::super::progress_line::ProgressLine;
 use super::super::{CliError, Format, Output};
-use super::report::{self, ProgressLine};
-use super::{existing, folder_error, unix_ms};
+use super::report;
+use super::{existing, folder_error};
 use distributedlog_store::embedded::{self, CheckProgress, RealDisk};
 
 /// Check the files of a store that no process has open. Changes nothing.

@@ -6,7 +6,6 @@ mod repair;
 mod report;
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{CliError, Output, namespace};
 use distributedlog_store::StoreError;
@@ -47,14 +46,6 @@ impl Args {
         });
         work.await.expect("the commands do not panic")
     }
-}
-
-/// Returns the current time in milliseconds since 1970.
-fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Converts an error about a folder for the user.

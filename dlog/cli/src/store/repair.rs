@@ -3,10 +3,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::clock::unix_ms;
+use super::super::progress_line::ProgressLine;
 use super::super::{CliError, Format, Output, confirm};
 use super::check::percent;
-use super::report::{self, ProgressLine, entries};
-use super::{existing, folder_error, unix_ms};
+use super::report::{self, entries};
+use super::{existing, folder_error};
 use distributedlog_store::embedded::{self, CheckReport, EmbeddedSettings, RealDisk};
 use distributedlog_store::utc;
 

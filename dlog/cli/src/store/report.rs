@@ -1,8 +1,4 @@
-//! What a check found, for people and for programs; the progress of long work.
-
-use core::time::Duration;
-use std::io::{IsTerminal, Write};
-use std::time::Instant;
+//! What a check found, for people and for programs.
 
 use serde::Serialize;
 
@@ -10,8 +6,6 @@ use super::super::output::counted;
 use super::super::{CliError, Format, Output};
 use distributedlog_store::embedded::CheckReport;
 
-/// Interval at which the progress is printed.
-const INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum number of lost runs of entries that are listed for people.
 const MAX_LISTED: usize = 20;
 
@@ -133,38 +127,5 @@ pub(super) fn entries(number: u64) -> String {
         "1 entry".to_owned()
     } else {
         format!("{number} entries")
-    }
-}
-
-/// A line on the standard error that shows how far long work is, if that is a terminal.
-pub(super) struct ProgressLine {
-    printed: Instant,
-    shown: bool,
-    is_terminal: bool,
-}
-
-impl ProgressLine {
-    pub(super) fn new() -> Self {
-        Self {
-            printed: Instant::now(),
-            shown: false,
-            is_terminal: std::io::stderr().is_terminal(),
-        }
-    }
-
-    /// Shows the text, at most once in each interval.
-    pub(super) fn show(&mut self, text: impl FnOnce() -> String) {
-        if self.is_terminal && self.printed.elapsed() >= INTERVAL {
-            (self.printed, self.shown) = (Instant::now(), true);
-            let _ = write!(std::io::stderr(), "\r{}\x1b[K", text());
-        }
-    }
-}
-
-impl Drop for ProgressLine {
-    fn drop(&mut self) {
-        if self.shown {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
     }
 }

@@ -3,8 +3,8 @@ use distributedlog_store::utc;
 
 use super::super::super::namespace::{self, UriArg};
 use super::super::super::output::counted;
+use super::super::super::progress_line::ProgressLine;
 use super::super::super::{CliError, Format, Output, record_text};
-use super::progress::Progress;
 
 /// Compare the ledgers of the cluster with those that the namespace's streams name.
 ///
@@ -32,11 +32,11 @@ impl Args {
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let uri = &self.uri.uri;
         let operator = super::operator(uri).await?;
-        let mut progress = Progress::new();
+        let mut progress = ProgressLine::new();
         let audit = operator
-            .audit(|what, done| progress.update(what, done))
+            .audit(|what, done| progress.show(|| format!("{what}: {done}")))
             .await;
-        progress.end();
+        progress.clear();
         let audit = audit.map_err(|error| namespace::zookeeper_error(&error, uri))?;
         match self.format {
             Format::Text => output.line(text(&audit))?,

@@ -3,8 +3,8 @@ use distributedlog_store::{StoreError, StreamName};
 
 use super::super::super::namespace::{self, UriArg};
 use super::super::super::output::counted;
+use super::super::super::progress_line::ProgressLine;
 use super::super::super::{CliError, Format, Output, record_text};
-use super::progress::Progress;
 
 /// Check the log segments of streams and their ledgers against each other.
 ///
@@ -47,10 +47,10 @@ impl Args {
             .into_iter()
             .filter(|name| name.as_str().starts_with(&self.prefix))
             .collect();
-        let (mut named, mut progress) = (NamedLedgers::default(), Progress::new());
+        let (mut named, mut progress) = (NamedLedgers::default(), ProgressLine::new());
         let (mut checked, mut wrong) = (0, 0);
         for (done, name) in names.iter().enumerate() {
-            progress.update("streams checked", done);
+            progress.show(|| format!("streams checked: {done}"));
             let found = match operator.inspect(name, &mut named).await {
                 Ok(found) => found,
                 // Deleted meanwhile.
@@ -60,14 +60,14 @@ impl Args {
             checked += 1;
             wrong += found.len();
             for finding in found {
-                progress.end();
+                progress.clear();
                 match self.format {
                     Format::Text => output.line(finding)?,
                     Format::Json => record_text::json_line(output, &finding)?,
                 }
             }
         }
-        progress.end();
+        progress.clear();
         let checked = counted(checked, "stream");
         if wrong > 0 {
             let wrong = counted(wrong as u64, "finding");

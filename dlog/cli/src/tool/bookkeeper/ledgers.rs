@@ -8,10 +8,10 @@ use distributedlog_store::bookkeeper::operator::{FoundLedger, LedgerEntry, Ledge
 
 use super::super::super::namespace::{self, UriArg};
 use super::super::super::output::{counted, note};
+use super::super::super::progress_line::ProgressLine;
 use super::super::super::record_text::{self, hex};
 use super::super::super::{CliError, Format, Output};
 use super::audit;
-use super::progress::Progress;
 
 /// List the bookies of the cluster.
 #[derive(Debug, clap::Args)]
@@ -332,9 +332,9 @@ impl FindLedgerArgs {
         let found = operator.ledger(ledger).await.map_err(failed)?;
         let names = operator.streams().await.map_err(failed)?;
         let mut streams = Vec::new();
-        let mut progress = Progress::new();
+        let mut progress = ProgressLine::new();
         for (done, name) in names.iter().enumerate() {
-            progress.update("streams searched", done);
+            progress.show(|| format!("streams searched: {done}"));
             // One that was deleted meanwhile has no ledger.
             let segments = operator.segments_of_ledger(name, ledger).await;
             streams.extend(
@@ -347,7 +347,7 @@ impl FindLedgerArgs {
                     }),
             );
         }
-        progress.end();
+        progress.clear();
         if self.format == Format::Json {
             let ledger = &found;
             return record_text::json_line(output, &FoundJson { ledger, streams });

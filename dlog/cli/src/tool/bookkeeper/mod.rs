@@ -3,7 +3,6 @@
 pub(super) mod audit;
 pub(super) mod inspect;
 pub(super) mod ledgers;
-mod progress;
 pub(super) mod recover;
 
 use super::super::CliError;
