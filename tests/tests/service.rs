@@ -2,8 +2,6 @@
 //! requests come, and every record that it has acknowledged is there. It shows metrics and spans.
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
-use core::time::Duration;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +12,7 @@ use distributedlog_tests::stats;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// Names the built service. `tests/parts/packaged` sets it.
@@ -55,11 +54,11 @@ async fn acknowledged(service: SocketAddr, payload: String) -> Option<Acknowledg
 }
 
 /// Orders until the service has ended. Returns what was acknowledged.
-async fn orders(service: SocketAddr, client: usize, busy: Arc<AtomicBool>) -> Vec<Acknowledged> {
+async fn orders(service: SocketAddr, client: usize, busy: Arc<Notify>) -> Vec<Acknowledged> {
     let mut all = Vec::new();
     while let Some(order) = acknowledged(service, format!("order {client}.{}", all.len())).await {
         all.push(order);
-        busy.store(true, Ordering::Relaxed);
+        busy.notify_one();
     }
     all
 }
@@ -95,13 +94,11 @@ async fn a_packaged_web_service_drains_on_sigterm_and_shows_metrics_and_spans() 
         assert!(metrics.contains(metric), "no {metric} in {metrics}");
     }
 
-    let (mut clients, busy) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
+    let (mut clients, busy) = (JoinSet::new(), Arc::new(Notify::new()));
     for client in 0..CLIENTS {
         clients.spawn(orders(address, client, Arc::clone(&busy)));
     }
-    while !busy.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    busy.notified().await;
     service.signal(Signal::TERM);
     let ended = service.until_exit().await.with_code(0);
     let ordered = tokio::time::timeout(STEP_TIMEOUT, clients.join_all()).await;

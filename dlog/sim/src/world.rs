@@ -42,7 +42,7 @@ struct Servers {
     workers: u32,
     busy: u32,
     /// Sets that wait for a worker, in order.
-    waiting: VecDeque<SentAttempt>,
+    waiting: VecDeque<(SentAttempt, Drawn)>,
     queue: usize,
 }
 
@@ -55,6 +55,17 @@ pub(crate) struct SentAttempt {
     pub(crate) earlier_attempts: u32,
     pub(crate) sent: u64,
     pub(crate) identity: Option<SetIdentity>,
+}
+
+/// Random part of an attempt's course.
+#[derive(Clone, Copy, Debug)]
+struct Drawn {
+    /// Latency in microseconds.
+    latency: f64,
+    is_lost: bool,
+    /// `true` for one half of the attempts: those that never arrive if they are lost, and that the
+    /// old owner of a stream has stored.
+    is_even: bool,
 }
 
 /// Reception of an attempt by its stream.
@@ -110,7 +121,8 @@ impl World {
 
     /// Sends an attempt to its stream.
     pub(crate) fn send(&mut self, attempt: SentAttempt) -> Reception {
-        if let (true, true) = self.loss_of(&mut self.draw(&attempt).0) {
+        let drawn = self.draw(&attempt);
+        if drawn.is_lost && drawn.is_even {
             return Reception::Lost;
         }
         if let Some(servers) = &mut self.streams[usize::from(attempt.stream)].servers {
@@ -118,22 +130,22 @@ impl World {
                 if servers.waiting.len() >= servers.queue {
                     return Reception::Refused(attempt.sent + REFUSAL_US);
                 }
-                servers.waiting.push_back(attempt);
+                servers.waiting.push_back((attempt, drawn));
                 return Reception::Waits;
             }
             servers.busy += 1;
         }
-        Reception::Begun(self.begin(attempt.sent, &attempt))
+        Reception::Begun(self.begin(attempt.sent, &attempt, drawn))
     }
 
     /// Frees a worker of a stream. Returns the next attempt that waited, which it begins.
     pub(crate) fn next(&mut self, now: u64, stream: u16) -> Option<(SentAttempt, Schedule)> {
         let servers = self.streams[usize::from(stream)].servers.as_mut()?;
-        let Some(attempt) = servers.waiting.pop_front() else {
+        let Some((attempt, drawn)) = servers.waiting.pop_front() else {
             servers.busy -= 1;
             return None;
         };
-        Some((attempt, self.begin(now, &attempt)))
+        Some((attempt, self.begin(now, &attempt, drawn)))
     }
 
     /// Drops an attempt if it waits. Returns true if it did.
@@ -143,22 +155,20 @@ impl World {
         };
         let waiting = servers.waiting.iter();
         let index = waiting
-            .map(|waiting| waiting.attempt)
+            .map(|(waiting, _)| waiting.attempt)
             .position(|it| it == attempt);
         index.is_some_and(|index| servers.waiting.remove(index).is_some())
     }
 
     /// Returns the course of an attempt that begins at this time.
-    fn begin(&self, now: u64, attempt: &SentAttempt) -> Schedule {
-        let (mut random, latency) = self.draw(attempt);
-        let (lost, even) = self.loss_of(&mut random);
+    fn begin(&self, now: u64, attempt: &SentAttempt, drawn: Drawn) -> Schedule {
         let place = &self.streams[usize::from(attempt.stream)];
-        let done = place.done(now, latency);
+        let done = place.done(now, drawn.latency);
         let free = place.servers.is_some().then_some(done);
         for &(from, until, kind) in &place.faults {
             if kind == FaultKind::Failover && attempt.sent < until && done > from {
                 return Schedule {
-                    stored: (attempt.sent < from && even).then_some(from),
+                    stored: (attempt.sent < from && drawn.is_even).then_some(from),
                     has_outcome: false,
                     free,
                 };
@@ -166,28 +176,24 @@ impl World {
         }
         Schedule {
             stored: Some(done),
-            has_outcome: !lost,
+            has_outcome: !drawn.is_lost,
             free,
         }
     }
 
-    /// Draws the latency of an attempt. Returns the generator too, for what is drawn next.
-    fn draw(&self, attempt: &SentAttempt) -> (Random, f64) {
+    /// Draws the course of an attempt.
+    fn draw(&self, attempt: &SentAttempt) -> Drawn {
         let mut random = keyed(
             self.seed,
             attempt.set,
             attempt.stream,
             attempt.earlier_attempts,
         );
-        let latency = self.latency(&mut random);
-        (random, latency)
-    }
-
-    /// Draws if an attempt is lost, and if it is one of the half that never arrive, or that the old
-    /// owner of a stream has stored.
-    fn loss_of(&self, random: &mut Random) -> (bool, bool) {
-        let lost = self.loss > 0.0 && random.chance(self.loss);
-        (lost, random.bits() & 1 == 0)
+        Drawn {
+            latency: self.latency(&mut random),
+            is_lost: self.loss > 0.0 && random.chance(self.loss),
+            is_even: random.bits() & 1 == 0,
+        }
     }
 
     /// Returns the time at which a set that is sent now would be stored and acknowledged, or `None`
