@@ -70,6 +70,12 @@ crate::seeded_bugs! {
     TurnOfTheRemoved = "turn-of-the-removed";
     /// A stream loses its turn to a less loaded one any number of times in a row.
     PassedWithoutEnd = "passed-without-end";
+    /// Sets of records that keep their order start at each stream in turn.
+    HomeLeft = "home-left";
+    /// Several sets of records that keep their order are in flight.
+    SetsOvertake = "sets-overtake";
+    /// A stream that keeps records in order and is overtaken by a hedge has its turn again at once.
+    BackAndForth = "back-and-forth";
     /// The writer ignores records' deadlines while their set waits to be hedged or retried.
     DeadlineForgotten = "deadline-forgotten";
     /// A merged reader's position follows what it has read, not what it has delivered.

@@ -214,8 +214,8 @@ fn camel_names(text: &str) -> String {
 }
 
 /// Settings that npm does not have: it does not compress, counts attempts in any case, and leaves
-/// out the choice by load for its size.
-const NOT_IN_NPM: &[&str] = &["codec", "attempt_reports", "choice"];
+/// out the choice by load and the order of records for their size.
+const NOT_IN_NPM: &[&str] = &["codec", "attempt_reports", "choice", "order"];
 
 fn npm_rows() -> impl Iterator<Item = &'static SettingRow> {
     Settings::rows().filter(|row| !NOT_IN_NPM.contains(&row.name) && !row.name.contains('.'))

@@ -40,7 +40,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let bytes = slot.stored;
         // Any failure before says more.
         slot.last_cause = slot.last_cause.or(Some(Cause::TransportFull));
-        let extra = slot.attempts_made > 0;
+        // A probe is always an extra attempt, also where it comes first (R20).
+        let extra = slot.attempts_made > 0 || F::ORDER && kind == AttemptKind::Probe;
         self.counters.attempts = self.counters.attempts.wrapping_sub(1);
         self.counters.transport_full = self.counters.transport_full.wrapping_add(1);
         if extra {
@@ -190,7 +191,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// take: such a set would have been hedged, had the budget allowed it.
     const fn is_slow(&self, took: u64) -> bool {
         match self.median_latency {
-            Some(usual) => F::ADAPTIVE && took > usual.saturating_mul(2),
+            Some(usual) => F::ADAPTIVE && !self.keeps_order() && took > usual.saturating_mul(2),
             None => false,
         }
     }
@@ -366,7 +367,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if self.is_removed(stream) {
             return;
         }
-        let settings = self.health();
+        let settings = self.health_for(observation);
         if !matches!(settings, Health::Off) {
             let health = &mut self.storage.tables().streams[stream.0 as usize].health;
             match health.on_attempt_ended(settings, now, observation, &mut self.random) {

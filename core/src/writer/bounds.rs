@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+#[cfg(seeded_bugs)]
+use super::Order;
 use super::adaptive::Tail;
 use super::error::BuildError;
 use super::limits::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
@@ -71,6 +73,15 @@ impl Bounds {
         let micros = |duration: Duration| duration.as_micros() as u64;
         // One set fills while the others are in flight, and compression needs a spare slot.
         let in_flight = settings.in_flight_sets().min(sets - 1 - spare) as u16;
+        #[cfg(seeded_bugs)]
+        let in_flight = match settings.order() {
+            Order::Kept { .. }
+                if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::SetsOvertake) =>
+            {
+                (sets - 1 - spare) as u16
+            }
+            _ => in_flight,
+        };
         Ok(Self {
             in_flight,
             window: settings

@@ -10,8 +10,8 @@ use super::machine::{Reserved, Writer};
 use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::timers::TimerHeap;
 use super::{
-    Adaptive, Budget, Choice, Codec, Counters, Health, Identity, Settings, Storage, StreamCount,
-    WriterFeatures,
+    Adaptive, Budget, Choice, Codec, Counters, Health, Identity, Order, Settings, Storage,
+    StreamCount, WriterFeatures,
 };
 use crate::expect::expect_no_fmt;
 use crate::random::Random;
@@ -39,14 +39,20 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     ///
     /// # Errors
     ///
-    /// [`BuildError::MissingFeature`] if the settings enable a feature that `F` leaves out;
-    /// otherwise as [`new`](Self::new).
+    /// [`BuildError::MissingFeature`] if the settings enable a feature that `F` leaves out,
+    /// [`BuildError::Home`] if they name a stream that the writer does not have; otherwise as [`new`](Self::new).
     pub fn with_features(
         settings: Settings,
         streams: StreamCount,
         storage: S,
     ) -> Result<Self, BuildError> {
         Self::check_features(&settings)?;
+        if let (true, Order::Kept { home }) = (F::ORDER, settings.order())
+            && settings.check_streams(streams).is_err()
+        {
+            let streams = streams.as_usize();
+            return Err(BuildError::Home { home, streams });
+        }
         let bounds = Bounds::new(&settings, streams, &storage)?;
         let mut writer = Self {
             storage,
@@ -111,6 +117,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             !F::ADAPTIVE && !matches!(settings.adaptive(), Adaptive::Off),
             !F::IDENTITY && !matches!(settings.identity(), Identity::Off),
             !F::CHOICE && !matches!(settings.choice(), Choice::Turn),
+            !F::ORDER && !matches!(settings.order(), Order::Any),
         ];
         if missing.contains(&true) {
             return Err(BuildError::MissingFeature);

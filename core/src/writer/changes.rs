@@ -41,7 +41,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// joins a set has at least the deadline of the records before it.
     ///
     /// What the tables depend on is fixed: `codec`, `in_flight_sets`, `buffered_bytes`,
-    /// `pending_records`, `seed`, `identity` and `attempt_reports`.
+    /// `pending_records`, `seed`, `identity`, `order` and `attempt_reports`.
     ///
     /// # Errors
     ///
@@ -72,6 +72,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 /// Returns the name of a setting that differs and cannot be changed.
 fn fixed_difference(old: &Settings, new: &Settings) -> Option<&'static str> {
     [
+        ("order", old.order() == new.order()),
         ("codec", old.codec() == new.codec()),
         (
             "in_flight_sets",

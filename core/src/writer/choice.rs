@@ -118,7 +118,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     pub(super) const fn chooses_by_load(&self) -> bool {
-        F::CHOICE && matches!(self.settings.choice(), Choice::Load)
+        F::CHOICE && matches!(self.settings.choice(), Choice::Load) && !self.keeps_order()
     }
 
     /// Handles the begin of an attempt of a set of `bytes` bytes.

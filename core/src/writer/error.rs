@@ -20,9 +20,17 @@ pub enum BuildError {
         /// Rows needed.
         needed: usize,
     },
-    /// The settings enable a budget, health, adaptive timeouts or identities, which the writer's
+    /// The settings enable a feature, such as a budget or identities, which the writer's
     /// [`WriterFeatures`](super::WriterFeatures) leave out.
     MissingFeature,
+    /// The settings name a stream that keeps the order of the records (R20), and the writer has
+    /// fewer streams.
+    Home {
+        /// Index of the stream.
+        home: u8,
+        /// Number of the writer's streams.
+        streams: usize,
+    },
     /// The storage has no record row.
     Records,
     /// A set buffer is too small for a record of one byte.
@@ -48,6 +56,11 @@ impl fmt::Display for BuildError {
             Self::MissingFeature => {
                 f.write_str("the settings enable a feature that the writer was compiled without")
             }
+            Self::Home { home, streams } => write!(
+                f,
+                "order {home} names a stream by its index, and the writer has {streams}, counted \
+                 from 0"
+            ),
             Self::Records => f.write_str("the writer's storage has no record row"),
             Self::SetBytes { bytes, needed } => write!(
                 f,

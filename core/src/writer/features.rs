@@ -40,6 +40,8 @@ pub trait WriterFeatures {
     const CHANGES: bool = true;
     /// The choice of a set's first stream by load (R19). Default: `true`.
     const CHOICE: bool = true;
+    /// Records that keep their order (R20). Default: `true`.
+    const ORDER: bool = true;
 }
 
 /// All features. The default of [`Writer`](super::Writer), for hosts.
@@ -48,14 +50,15 @@ pub struct AllFeatures;
 
 impl WriterFeatures for AllFeatures {}
 
-/// All features but those that change what the writer was built with (R17, R18), or choose by load
-/// (R19). For devices.
+/// All features but those that change what the writer was built with (R17, R18), choose by load
+/// (R19), or keep records in order (R20). For devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoChanges;
 
 impl WriterFeatures for NoChanges {
     const CHANGES: bool = false;
     const CHOICE: bool = false;
+    const ORDER: bool = false;
 }
 
 /// The features of the original, R1 to R7: no budget, no health, fixed speculative timeouts, no
@@ -65,6 +68,7 @@ pub struct OriginalFeatures;
 
 impl WriterFeatures for OriginalFeatures {
     const CHOICE: bool = false;
+    const ORDER: bool = false;
     const BUDGET: bool = false;
     const HEALTH: bool = false;
     const ADAPTIVE: bool = false;

@@ -59,7 +59,7 @@ use crate::{Instant, StreamIndex};
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// The type `F` selects which of R8 to R10, R12 and R17 to R19 the writer contains: see
+/// The type `F` selects which of R8 to R10, R12 and R17 to R20 the writer contains: see
 /// [`WriterFeatures`].
 #[derive(Debug)]
 pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {

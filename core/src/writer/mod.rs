@@ -8,6 +8,7 @@
 //! | `accept`, `fill` | records enter the filling set, which is sealed | R1, R6, R7, R13 |
 //! | `rotation`, `transmit` | a sealed set gets its stream, bytes and attempts | R4, R12 |
 //! | `choice` | of two streams the one with less load | R19 |
+//! | `order` | one stream that keeps the records in order | R20 |
 //! | `members`, `changes` | streams and settings change | R17, R18 |
 //! | `timeout`, `timers` | sets are hedged, retried, and expire | R1, R3 |
 //! | `answer` | an answer leads to success, another attempt or the end | R2, R5 |
@@ -38,6 +39,7 @@ mod invariant;
 mod limits;
 mod machine;
 mod members;
+mod order;
 mod ram;
 mod result;
 mod results;
@@ -65,8 +67,8 @@ pub use result::{
     Written,
 };
 pub use settings::{
-    Adaptive, Budget, Choice, Health, Identity, Rounds, Settings, SettingsBuilder, SettingsError,
-    StreamCount, Window,
+    Adaptive, Budget, Choice, Health, Identity, Order, Rounds, Settings, SettingsBuilder,
+    SettingsError, StreamCount, Window,
 };
 pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 pub use storage::{Fixed, SetBuffer, Storage, StorageTables};

@@ -12,12 +12,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// stream is paused (R16). The rotation continues behind the chosen row, so that healthy
     /// streams share the sets evenly.
     ///
+    /// If records keep their order, every set looks from the same row on (R20).
+    ///
     /// Fairness: the rotation passes a stream that is healthy and has room only by starting there.
     /// So between two starts of a stream that stayed healthy and had room, every other stream
     /// starts at most once: over any sequence of sets no such stream starts more than one set less
     /// than another.
     pub(super) fn first_row(&mut self, set: u16, now: Instant) -> Option<u16> {
-        let start = self.next_row as usize;
+        let start = self.start_row();
         let (row, passed_full) = self.best_row(start, None, now).ok()?;
         if passed_full {
             self.counters.window_full = self.counters.window_full.wrapping_add(1);
@@ -101,13 +103,16 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let slot = &self.storage.sets()[set as usize];
         let members = usize::from(self.members());
         let rows = self.storage.streams();
-        let row = rows[..members].iter().position(|row| {
-            let due = rows[row.turn.0 as usize]
-                .health
-                .probe_at()
-                .is_some_and(|at| at <= now);
-            due && !slot.tried.contains(row.turn)
-        })?;
+        let row = rows[..members]
+            .iter()
+            .enumerate()
+            .position(|(index, row)| {
+                let due = rows[row.turn.0 as usize]
+                    .health
+                    .probe_at()
+                    .is_some_and(|at| at <= now);
+                due && !slot.tried.contains(row.turn) && self.may_probe(index, slot.row)
+            })?;
         if F::BUDGET && !self.budget.take(now) {
             return None;
         }

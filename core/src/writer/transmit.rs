@@ -75,7 +75,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if F::HEALTH && kind == AttemptKind::Probe {
             return self.start_probe(set, outstanding > 0, now);
         }
-        let row = if made == 0 && kind == AttemptKind::First {
+        let row = if kind == AttemptKind::First && (made == 0 || self.keeps_order()) {
             self.first_row(set, now)
         } else {
             self.following_row(set, now).ok()
@@ -94,13 +94,33 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
         let stream = self.storage.streams()[row as usize].turn;
         self.storage.tables().sets[set as usize].row = row;
+        if self.keeps_order() && kind == AttemptKind::First && made == 0 && self.next_probe <= now {
+            let probe = self.start_probe_first(set, now);
+            if probe.is_some() {
+                return probe;
+            }
+        }
         let attempt_index = self.add_attempt(set, stream, now);
         self.schedule_hedge(set, kind, stream, now);
         self.count_attempt(kind, made);
         self.rearm(set);
-        if F::HEALTH && kind == AttemptKind::First && self.next_probe <= now {
+        if F::HEALTH && kind == AttemptKind::First && self.next_probe <= now && !self.keeps_order()
+        {
             self.enqueue(set, AttemptKind::Probe);
         }
+        Some(attempt_index)
+    }
+
+    /// Begins the copy that probes a stream before the set's first attempt at the stream that takes
+    /// its place, which follows at once (R20): of two streams that are equally fast, the one that
+    /// was asked first is the first to answer, and is to have its records back.
+    fn start_probe_first(&mut self, set: u16, now: Instant) -> Option<usize> {
+        let row = self.probe_row(set, now)?;
+        let stream = self.storage.streams()[row as usize].turn;
+        self.storage.tables().sets[set as usize].kind = AttemptKind::Probe;
+        let attempt_index = self.add_attempt(set, stream, now);
+        self.count_attempt(AttemptKind::Probe, 1);
+        self.enqueue(set, AttemptKind::First);
         Some(attempt_index)
     }
 
@@ -169,7 +189,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     ///
     /// For a stream that is much slower than the others it is twice their usual latency: with the
     /// stream's own latency, a stalled stream would extend its timeout without limit.
+    ///
+    /// If records keep their order, it is the longest time: a hedge that wins moves them to another
+    /// stream (R20).
     fn speculative_delay(&self, stream: StreamIndex) -> u64 {
+        if self.keeps_order() {
+            return self.bounds.max_speculative_timeout;
+        }
         let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else {
             return self.bounds.first_speculative_timeout;
         };
@@ -208,7 +234,10 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             return None;
         };
         let slot = &self.storage.streams()[stream.0 as usize];
-        if kind != AttemptKind::Hedge || slot.latency.quantile(warm_up).is_none() {
+        if kind != AttemptKind::Hedge
+            || self.keeps_order()
+            || slot.latency.quantile(warm_up).is_none()
+        {
             return None;
         }
         let tail = self.tail(now).doubled(made - 1);

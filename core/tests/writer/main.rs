@@ -11,6 +11,7 @@ mod ending;
 mod faults_of_the_original;
 mod hedging;
 mod members;
+mod order;
 mod pauses;
 mod policies;
 mod retrying;

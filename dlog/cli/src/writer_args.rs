@@ -310,6 +310,7 @@ fn default_note(row: &SettingRow, base: SettingsBuilder) -> String {
 fn value_of(row: &'static SettingRow) -> (&'static str, ValueParser) {
     match (row.name, row.unit) {
         ("window", _) => ("share|N|off", ValueParser::from(window)),
+        ("order", _) => ("any|N", ValueParser::from(order)),
         ("budget.share", _) => ("SHARE|off", ValueParser::from(number_or_off)),
         ("adaptive.quantile", _) => ("QUANTILE|off", ValueParser::from(number_or_off)),
         ("seed", _) => ("SEED", ValueParser::from(count)),
@@ -348,6 +349,15 @@ fn window(text: &str) -> Result<SettingValue, String> {
             .map(|attempts| SettingValue::Count(attempts.into()))
             .map_err(|_| "neither share, nor a number up to 65535, nor off".to_owned()),
     }
+}
+
+fn order(text: &str) -> Result<SettingValue, String> {
+    if text == "any" {
+        return Ok(SettingValue::Word("any"));
+    }
+    let home = text.parse::<u8>();
+    home.map(|home| SettingValue::Count(home.into()))
+        .map_err(|_| "neither any, nor a number up to 255".to_owned())
 }
 
 #[cfg(test)]

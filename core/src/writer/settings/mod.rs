@@ -5,7 +5,7 @@ mod table;
 
 use core::time::Duration;
 
-pub use policy::{Adaptive, Budget, Choice, Health, Identity, Rounds, Window};
+pub use policy::{Adaptive, Budget, Choice, Health, Identity, Order, Rounds, Window};
 pub use table::SettingsBuilder;
 
 pub use crate::settings::SettingsError;
@@ -88,6 +88,21 @@ impl Settings {
         }
     }
 
+    /// Checks that the settings can be those of a writer to so many streams.
+    ///
+    /// # Errors
+    ///
+    /// The stream that keeps the order (R20) is none of them.
+    pub const fn check_streams(&self, streams: StreamCount) -> Result<(), SettingsError> {
+        match self.0.order {
+            Order::Any => Ok(()),
+            Order::Kept { home } => {
+                let last = streams.as_usize() as u64 - 1;
+                SettingsError::check_count("order", home as u64, 0, last)
+            }
+        }
+    }
+
     /// Room for the header, a trailer and the record that makes a set reach its size.
     const SLACK: usize = 1024;
 }
@@ -109,13 +124,15 @@ impl SettingsBuilder {
     }
 
     /// Switches off what [`OriginalFeatures`](super::OriginalFeatures) leave out: budget, health,
-    /// adaptive timeouts, identity and the choice by load. Everything else stays.
+    /// adaptive timeouts, identity, the choice by load and the order of records. Everything else
+    /// stays.
     pub const fn original_features(self) -> Self {
         self.budget(Budget::Off)
             .health(Health::Off)
             .adaptive(Adaptive::Off)
             .identity(Identity::Off)
             .choice(Choice::Turn)
+            .order(Order::Any)
     }
 
     /// Checks the settings against their ranges and against each other.
@@ -126,7 +143,15 @@ impl SettingsBuilder {
     pub const fn build(self) -> Result<Settings, SettingsError> {
         check_setting!(@self.check_rows());
         check_setting!(@self.check_groups());
-        Ok(Settings(self))
+        Ok(Settings(self.one_set_if_in_order()))
+    }
+
+    /// One set at a time keeps the order (R20).
+    const fn one_set_if_in_order(mut self) -> Self {
+        if matches!(self.order, Order::Kept { .. }) {
+            self.in_flight_sets = 1;
+        }
+        self
     }
 
     /// Returns the value of the setting of this name in [`Settings::rows`]; `None` if there is no

@@ -321,6 +321,37 @@ pub enum Choice {
     Load,
 }
 
+/// Order of a writer's records (R20).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Order {
+    /// Any: sets start in turn, many are in flight at once, and any stream may be the first to
+    /// store one.
+    Any,
+    /// The order in which they were accepted, in one stream while it is healthy.
+    ///
+    /// One set at a time is in flight: `in_flight_sets` becomes 1. Each starts at `home`; one
+    /// that `home` does not answer within the max speculative timeout goes to the next stream as
+    /// well. An attempt that fails or takes longer than that is enough for `home` to go on
+    /// probation (R9). Sets then start at the next healthy stream until `home` was the first to
+    /// answer a probe, which is sent just before the set's attempt at that stream. Adaptive
+    /// timeouts (R10) and the choice by load (R19) are not used.
+    ///
+    /// So the records of each stream that were acknowledged are in order, and when a record is sent
+    /// to a stream, all records before it have completed. A record whose write failed as unknown
+    /// may still appear behind later ones, and so may the copy that an overtaken stream stores
+    /// late, which merged readers drop (R12).
+    Kept {
+        /// Index of the stream that takes the records while it is healthy. The streams behind it
+        /// in the rotation take its place.
+        home: u8,
+    },
+}
+
 /// Identity by which readers recognise the duplicates of a set (R12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
@@ -481,6 +512,27 @@ impl Setting for Choice {
             | SettingValue::Time(_)
             | SettingValue::Factor(_)
             | SettingValue::Word(_) => None,
+        }
+    }
+}
+
+impl Setting for Order {
+    fn to_value(self) -> Option<SettingValue> {
+        Some(match self {
+            Self::Any => SettingValue::Word("any"),
+            Self::Kept { home } => SettingValue::Count(home.into()),
+        })
+    }
+
+    fn from_value(value: SettingValue) -> Option<Self> {
+        match value {
+            SettingValue::Word("any") | SettingValue::Switch(false) => Some(Self::Any),
+            SettingValue::Switch(true) => Some(Self::Kept { home: 0 }),
+            SettingValue::Count(home) => Some(Self::Kept {
+                home: u8::try_from(home).ok()?,
+            }),
+            SettingValue::Number(home) => Some(Self::Kept { home: home as u8 }),
+            SettingValue::Time(_) | SettingValue::Factor(_) | SettingValue::Word(_) => None,
         }
     }
 }

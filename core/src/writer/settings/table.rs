@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Adaptive, Budget, Choice, Health, Identity, Rounds, Settings, Window};
+use super::{Adaptive, Budget, Choice, Health, Identity, Order, Rounds, Settings, Window};
 use crate::settings_table;
 use crate::writer::{Codec, MAX_SET_BYTES, limits};
 
@@ -75,6 +75,9 @@ settings_table! {
     /// Stream at which a set starts: `turn`, the next in the rotation; `load`, of it and the next
     /// one the less loaded. R19.
     choice: Choice, default (turn => Choice::Turn), valid (word turn or load);
+    /// Order of the records: `any`, or the index of the stream that keeps them in order while it is
+    /// healthy. R20.
+    order: Order, default (any => Order::Any), valid (word any, or 0 to 255);
     /// Speculative timeouts that follow the latency. R10.
     adaptive: Adaptive, default (on => Adaptive::RECOMMENDED), original (off => Adaptive::Off),
         valid (group on or off);

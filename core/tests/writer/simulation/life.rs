@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
 
 use distributedlog::writer::{
-    Adaptive, Budget, Choice, Codec, EnqueueError, Health, Heap, Identity, MemberError,
+    Adaptive, Budget, Choice, Codec, EnqueueError, Health, Heap, Identity, MemberError, Order,
     Reservation, Rounds, Settings, StreamCount, Window, Writer, WriterId,
 };
 use distributedlog::{AttemptId, Instant, StreamIndex};
@@ -15,6 +15,7 @@ use distributedlog_testkit::Random;
 use super::capped::Capped;
 use super::fairness::Fairness;
 use super::oracle::Oracle;
+use super::order::KeptOrder;
 use super::world::World;
 
 pub(super) struct Life {
@@ -33,6 +34,7 @@ pub(super) struct Life {
     /// `true` if streams come and go (R17).
     changes: bool,
     fairness: Fairness,
+    order: KeptOrder,
     outstanding: HashMap<AttemptId, StreamIndex>,
     hasher: DefaultHasher,
     steps: u64,
@@ -42,7 +44,7 @@ impl Life {
     pub(super) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let streams = 1 + random.below(7) as usize;
-        let settings = random_settings(&mut random);
+        let settings = random_settings(&mut random, streams);
         let count = StreamCount::new(streams).unwrap();
         let world = World::new(&mut random, streams);
         let storage = Capped {
@@ -60,9 +62,11 @@ impl Life {
             strict: settings.health() == Health::Off
                 && settings.budget() == Budget::Off
                 && settings.window() == Window::Off
-                && settings.choice() == Choice::Turn,
+                && settings.choice() == Choice::Turn
+                && settings.order() == Order::Any,
             changes: random.chance(0.4),
             fairness: Fairness::new(streams),
+            order: KeptOrder::new(settings.order(), streams),
             outstanding: HashMap::new(),
             hasher: DefaultHasher::new(),
             steps: 0,
@@ -150,6 +154,7 @@ impl Life {
     /// Adds a stream or removes one (R17).
     fn change_streams(&mut self) {
         self.strict = false;
+        self.order.changed(self.world.streams.len());
         if self.random.chance(0.3) {
             return self.change_settings();
         }
@@ -158,6 +163,7 @@ impl Life {
                 Ok(stream) => {
                     self.world.added(&mut self.random, stream);
                     self.fairness.added(stream);
+                    self.order.changed(self.world.streams.len());
                     self.note(&stream);
                 }
                 Err(MemberError::Full { rows }) => assert!(rows <= self.world.streams.len()),
@@ -213,7 +219,7 @@ impl Life {
 
     /// Changes settings (R18): those of the deadlines stay what the oracle knows them to be.
     fn change_settings(&mut self) {
-        let other = random_settings(&mut self.random);
+        let other = random_settings(&mut self.random, 1);
         let settings = self.writer.settings().to_builder();
         let settings = settings
             .buffer_size(other.buffer_size())
@@ -252,7 +258,10 @@ impl Life {
     fn drive(&mut self) {
         self.steps += 1;
         while let Some((attempt, outcome)) = self.world.answer(self.now) {
-            self.outstanding.remove(&attempt);
+            let was_outstanding = self.outstanding.remove(&attempt).is_some();
+            if was_outstanding && outcome.is_ok() {
+                self.order.won(attempt, &self.outstanding);
+            }
             self.note(&(attempt, outcome.is_ok()));
             self.writer.handle_finished(self.now, attempt, outcome);
             self.writer.assert_invariant();
@@ -296,10 +305,14 @@ impl Life {
                 "no attempt goes to a stream that was removed (R17)"
             );
             self.note(&(id, stream, taken));
-            if earlier == 0 {
+            if earlier == 0 && !self.order.is_kept() {
                 self.fairness.started(&self.writer, id, stream, taken);
             }
-            if !taken {
+            if taken {
+                let started = (id, stream, earlier);
+                self.order.started(&self.writer, started, &self.outstanding);
+            } else {
+                self.order.refused(id);
                 self.strict = false;
                 self.writer.handle_refused(self.now, id);
                 continue;
@@ -393,7 +406,7 @@ impl Life {
     }
 }
 
-fn random_settings(random: &mut Random) -> Settings {
+fn random_settings(random: &mut Random, streams: usize) -> Settings {
     let ms = Duration::from_millis;
     let pick = |random: &mut Random, choices: &[usize]| {
         choices[random.below(choices.len() as u64) as usize]
@@ -451,6 +464,10 @@ fn random_settings(random: &mut Random) -> Settings {
     }
     if random.chance(0.4) {
         builder = builder.choice(Choice::Load);
+    }
+    if random.chance(0.2) {
+        let home = random.below(streams as u64) as u8;
+        builder = builder.order(Order::Kept { home });
     }
     if random.chance(0.3) {
         builder = builder.codec(Codec::Lz4);

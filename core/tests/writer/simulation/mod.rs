@@ -9,6 +9,7 @@ mod capped;
 mod fairness;
 mod life;
 mod oracle;
+mod order;
 mod world;
 
 use life::Life;

@@ -63,6 +63,8 @@ impl SettingsOf for Simulated {
         "seed",
         "identity",
         "attempt_reports",
+        // Sets are not filled while one is in flight: a single stream would be the bottleneck.
+        "order",
     ];
 
     fn base() -> SettingsBuilder {

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use clap::Parser as _;
-use distributedlog::writer::{Adaptive, Budget, Codec, Health, Rounds, Window};
+use distributedlog::writer::{Adaptive, Budget, Codec, Health, Order, Rounds, Window};
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn every_setting_has_its_flag() {
                  --max-speculative-timeout 200ms --speculative-backoff-multiplier 3 \
                  --buffer-size 16384 --flush-interval 2ms --no-flush-when-idle --compression \
                  lz4 --in-flight-sets 7 --buffered-bytes 1000000 --rounds 1 --first-backoff \
-                 20ms --max-backoff 30ms --seed 42 --no-hedging";
+                 20ms --max-backoff 30ms --seed 42 --no-hedging --order 2";
     let expected = Settings::builder()
         .original_features()
         .request_timeout(Duration::from_secs(5))
@@ -58,7 +58,9 @@ fn every_setting_has_its_flag() {
         .flush_interval(Duration::from_millis(2))
         .flush_when_idle(false)
         .codec(Codec::Lz4)
+        // One, because the order is kept.
         .in_flight_sets(7)
+        .order(Order::Kept { home: 2 })
         .buffered_bytes(1_000_000)
         .rounds(Rounds {
             limit: Some(1),

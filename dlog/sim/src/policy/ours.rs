@@ -34,10 +34,11 @@ impl Ours {
     ///
     /// # Errors
     ///
-    /// The number of streams is invalid.
+    /// The number of streams is invalid, or that of the one that keeps the order.
     pub fn new(streams: u16, settings: Settings) -> Result<Self, SettingsError> {
         let settings = settings.to_builder().buffer_size(0).build()?;
         let count = StreamCount::new(usize::from(streams))?;
+        settings.check_streams(count)?;
         let writer = Writer::new(settings, count, Heap::new(&settings, count))
             .expect("the heap has what the settings ask for");
         let (sets, max_wait) = (

@@ -34,6 +34,8 @@ struct StreamHistory {
     first_seen_ms: u64,
     /// Millisecond in which the last incarnation was seen to have ended, or `None`.
     ended_ms: Option<u64>,
+    /// True once its deletion was requested.
+    was_deleted: bool,
     /// Tasks that may still take effect, by number.
     unsettled_tasks: BTreeMap<u64, PendingTask>,
 }
@@ -58,6 +60,7 @@ impl StreamHistories {
     pub(crate) fn task_started(&mut self, now: u64, stream: usize, task: Task) -> u64 {
         self.last_task += 1;
         self.tasks.insert(self.last_task, stream);
+        self.streams[stream].was_deleted |= matches!(task, Task::Delete);
         self.streams[stream].unsettled_tasks.insert(
             self.last_task,
             PendingTask {
@@ -67,6 +70,11 @@ impl StreamHistories {
             },
         );
         self.last_task
+    }
+
+    /// Returns `true` once the stream's deletion was requested.
+    pub(crate) fn was_deleted(&self, stream: usize) -> bool {
+        self.streams[stream].was_deleted
     }
 
     /// Records the result of a task. A task whose error does not exclude that it took effect may

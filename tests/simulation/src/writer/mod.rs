@@ -4,6 +4,7 @@
 mod client;
 mod fairness;
 mod members;
+mod order;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use distributedlog::writer::{
     EnqueueError, Heap, Identity, RecordId, Settings, StreamCount, Writer, WriterId,
 };
-use distributedlog::{AttemptId, Instant};
+use distributedlog::{AttemptId, Instant, StreamIndex};
 use distributedlog_testkit::Random;
 
 use crate::clocks::SimWallClock;
@@ -21,6 +22,7 @@ use crate::trace::Trace;
 use client::ProxyClient;
 use fairness::Fairness;
 use members::Members;
+use order::KeptOrder;
 
 /// Machine that runs a writer.
 pub(crate) struct WriterMachine {
@@ -44,8 +46,10 @@ struct WriterProcess {
     writer: Writer<Heap>,
     client: ProxyClient,
     records: HashMap<RecordId, u64>,
-    attempts: BTreeMap<AttemptId, Vec<u64>>,
+    /// Stream and records of each attempt.
+    attempts: BTreeMap<AttemptId, (StreamIndex, Vec<u64>)>,
     fairness: Fairness,
+    order: KeptOrder,
     members: Members,
     /// Number of attempts beyond each set's first.
     extra: u64,
@@ -90,8 +94,8 @@ impl WriterMachine {
             writer: WriterId(id),
             first_sequence: 0,
         };
-        let settings = settings::writer(&mut self.random, identity);
         let members = Members::new(&mut self.random, self.streams.len());
+        let settings = settings::writer(&mut self.random, identity, members.count());
         let count = StreamCount::new(members.count()).expect("a few streams");
         let writer = Writer::new(settings, count, Heap::new(&settings, count))
             .expect("tables as large as the settings ask for");
@@ -117,6 +121,7 @@ impl WriterMachine {
             records: HashMap::new(),
             attempts: BTreeMap::new(),
             fairness: Fairness::new(members.count()),
+            order: KeptOrder::new(settings.order()),
             members,
             extra: 0,
         });
@@ -212,8 +217,11 @@ impl WriterProcess {
                 trace.note(format_args!(
                     "writer {host:?}: {attempt:?} ended {outcome:?}"
                 ));
-                if let Some(records) = self.attempts.remove(&attempt) {
+                if let Some((_, records)) = self.attempts.remove(&attempt) {
                     oracle.attempt_over(&records);
+                    if outcome.is_ok() {
+                        self.order.won(attempt, &self.attempts);
+                    }
                 }
                 self.writer.handle_finished(now, attempt, outcome);
             }
@@ -222,7 +230,7 @@ impl WriterProcess {
             }
             while let Some(attempt) = self.writer.poll_cancel() {
                 events += 1;
-                if let Some(records) = self.attempts.remove(&attempt) {
+                if let Some((_, records)) = self.attempts.remove(&attempt) {
                     oracle.attempt_over(&records);
                 }
                 self.client.cancel(now, attempt);
@@ -270,16 +278,21 @@ impl WriterProcess {
             ));
             let first = *records.first().expect("no set is empty");
             if accepted {
+                let started = (stream, first, earlier);
+                self.order.started(&self.writer, started, &self.attempts);
                 self.extra += u64::from(earlier > 0);
                 oracle.attempt_started(&records);
                 assert!(
-                    self.attempts.insert(id, records).is_none(),
+                    self.attempts.insert(id, (stream, records)).is_none(),
                     "R11: two attempts have the id {id:?}"
                 );
             } else {
+                self.order.refused(first);
                 self.writer.handle_refused(now, id);
             }
-            self.fairness.attempt(&self.writer, first, stream, accepted);
+            if !self.order.is_kept() {
+                self.fairness.attempt(&self.writer, first, stream, accepted);
+            }
         }
         events
     }
@@ -300,6 +313,7 @@ impl WriterProcess {
                 .remove(&record)
                 .expect("R1: a record completed that was not pending");
             trace.note(format_args!("writer {host:?}: record {serial} {result:?}"));
+            self.order.completed(serial, &result, oracle);
             oracle.completed(now, serial, result, &self.settings);
         }
         events

@@ -5,7 +5,7 @@ use core::time::Duration;
 use distributedlog::client::routing::{self, Resend};
 use distributedlog::client::session::Protocol;
 use distributedlog::writer::{
-    Adaptive, Budget, Choice, Codec, Health, Identity, Rounds, Settings, Window,
+    Adaptive, Budget, Choice, Codec, Health, Identity, Order, Rounds, Settings, Window,
 };
 use distributedlog_testkit::Random;
 
@@ -18,7 +18,7 @@ fn pick<T: Copy>(random: &mut Random, choices: &[T]) -> T {
 }
 
 /// Draws valid settings of a writer.
-pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
+pub(super) fn writer(random: &mut Random, identity: Identity, streams: usize) -> Settings {
     let request = 300 + random.below(3_000);
     let max = 20 + random.below(request - 30);
     let first = 10 + random.below(max.min(300) - 9);
@@ -75,6 +75,10 @@ pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
     };
     builder = builder.adaptive(pick(random, &[Adaptive::Off, Adaptive::RECOMMENDED, eager]));
     builder = builder.choice(pick(random, &[Choice::Turn, Choice::Load]));
+    if random.chance(0.2) {
+        let home = random.below(streams as u64) as u8;
+        builder = builder.order(Order::Kept { home });
+    }
     if random.chance(0.2) {
         builder = builder.codec(Codec::Lz4);
     }
