@@ -10,6 +10,7 @@ mod clock;
 mod dlsn;
 mod escape;
 mod expect;
+pub mod keys;
 #[cfg(feature = "std")]
 pub mod merge;
 mod named_counters;

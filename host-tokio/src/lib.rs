@@ -108,8 +108,8 @@ pub use transport::ProxyTransport;
 #[cfg(feature = "sink")]
 pub use writer::RecordSink;
 pub use writer::{
-    Acknowledgement, Close, Closed, Drained, Flush, MultiStreamWriter, MultiStreamWriterBuilder,
-    Permit, Reserve, StreamChangeError, Submit, WithAttempts, Write,
+    Acknowledgement, Close, Closed, Drained, Flush, KeyedWriter, MultiStreamWriter,
+    MultiStreamWriterBuilder, Permit, Reserve, StreamChangeError, Submit, WithAttempts, Write,
 };
 
 /// The README's example is compiled with the documentation's.

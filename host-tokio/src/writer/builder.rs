@@ -2,16 +2,21 @@ use core::time::Duration;
 
 use std::sync::{Arc, Mutex};
 
-use distributedlog::async_writer::{self, HeapSlots, State};
+use distributedlog::Transport;
+use distributedlog::async_writer::{self, HeapSlots, Runner, State};
 use distributedlog::writer::{
     Heap, Identity, Settings, SettingsBuilder, StreamCount, Writer, WriterId,
 };
 
-use super::MultiStreamWriter;
+use super::keyed::{Lane, lane_settings, run_lanes};
+use super::shared_transport::share;
 use super::watch::Watch;
+use super::{KeyedWriter, MultiStreamWriter, SharedState, StreamNames};
 #[cfg(feature = "tls")]
 use crate::Tls;
-use crate::{BuildError, ProxyClientBuilder, ProxyTransport};
+use crate::driver::SharedCounters;
+use crate::transport::LastFailure;
+use crate::{BuildError, ProxyClientBuilder, ProxyTransport, TokioClock};
 
 /// Settings that have a method here, each with its documentation. They are kept apart from those of
 /// [`MultiStreamWriterBuilder::settings`], so that the order of the calls does not matter.
@@ -170,47 +175,112 @@ impl MultiStreamWriterBuilder {
     ///
     /// When called outside a tokio runtime with I/O and time enabled.
     pub async fn build(self) -> Result<MultiStreamWriter, BuildError> {
-        let (streams, identity) = (self.streams.clone(), self.identity);
-        let (settings, client) = self.effective();
-        let count = StreamCount::new(streams.len()).map_err(BuildError::Writer)?;
-        let settings = settings.build().map_err(BuildError::Writer)?;
-        let settings = with_randomness(settings, identity)?;
-        let client = client.or_attempt_timeout(settings.request_timeout());
-        let transport = ProxyTransport::connect(client, &streams).await?;
-        let client_counters = transport.counters();
-        let last_failure = transport.last_failure();
-        let streams = transport.streams();
-        let memory = Heap::new(&settings, count);
-        let machine = Writer::new(settings, count, memory)
-            .expect("the heap's tables are as large as the settings ask for");
-        // One seat for each record, and as many again for tasks that wait for room, for a flush or
-        // for the close.
-        let waiter_slots = HeapSlots::new(2 * settings.pending_records());
-        let state = Arc::new(Mutex::new(State::new(
-            machine,
-            waiter_slots,
-            transport.clock(),
-        )));
-        let watched = Arc::clone(&state);
-        let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
-        let watch = Watch {
-            state: watched,
-            streams: streams.clone(),
-            client: client_counters.clone(),
-            last_failure: last_failure.clone(),
-        };
+        let (settings, transport) = self.connect().await?;
+        let parts = Parts::of(&transport);
+        let (writer, runner, watch) = parts.writer(settings, transport)?;
         tokio::spawn(async move {
             tokio::select! {
                 () = runner.run() => {}
                 () = watch.run() => {}
             }
         });
-        Ok(MultiStreamWriter {
+        Ok(writer)
+    }
+
+    /// As [`build`](Self::build), for records with keys: those of a key keep their order (R20). The
+    /// memory that the settings allow is divided among the streams. An `order` in the settings is
+    /// ignored.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    ///
+    /// # Panics
+    ///
+    /// As [`build`](Self::build).
+    pub async fn build_keyed(self) -> Result<KeyedWriter, BuildError> {
+        let names = self.streams.clone();
+        let (settings, transport) = self.connect().await?;
+        let parts = Parts::of(&transport);
+        let (transports, deliveries) = share(transport, names.len());
+        let mut lanes = Vec::with_capacity(names.len());
+        let mut runners = Vec::with_capacity(names.len());
+        for (lane, transport) in (0..).zip(transports) {
+            let settings = lane_settings(&settings, lane, names.len());
+            let (writer, runner, watch) = parts.writer(settings, transport)?;
+            lanes.push(writer);
+            runners.push(Some(Box::pin(async move {
+                tokio::select! {
+                    () = runner.run() => {}
+                    () = watch.run() => {}
+                }
+            }) as Lane));
+        }
+        tokio::spawn(run_lanes(runners, deliveries));
+        Ok(KeyedWriter::new(lanes, &names))
+    }
+
+    /// Checks the settings and connects.
+    async fn connect(self) -> Result<(Settings, ProxyTransport), BuildError> {
+        let (streams, identity) = (self.streams.clone(), self.identity);
+        let (settings, client) = self.effective();
+        let count = StreamCount::new(streams.len()).map_err(BuildError::Writer)?;
+        let settings = settings.build().map_err(BuildError::Writer)?;
+        settings.check_streams(count).map_err(BuildError::Writer)?;
+        let settings = with_randomness(settings, identity)?;
+        let client = client.or_attempt_timeout(settings.request_timeout());
+        Ok((settings, ProxyTransport::connect(client, &streams).await?))
+    }
+}
+
+/// What the writers over one transport share.
+struct Parts {
+    streams: StreamNames,
+    clock: TokioClock,
+    client: SharedCounters,
+    last_failure: LastFailure,
+}
+
+impl Parts {
+    fn of(transport: &ProxyTransport) -> Self {
+        Self {
+            streams: transport.streams(),
+            clock: transport.clock(),
+            client: transport.counters(),
+            last_failure: transport.last_failure(),
+        }
+    }
+
+    /// Makes a writer and what a task must drive: its runner, and what looks after it.
+    fn writer<T: Transport>(
+        &self,
+        settings: Settings,
+        transport: T,
+    ) -> Result<(MultiStreamWriter, Runner<SharedState, T>, Watch), BuildError> {
+        let count = self.streams.members().len();
+        let count = StreamCount::new(count).map_err(BuildError::Writer)?;
+        let memory = Heap::new(&settings, count);
+        let machine = Writer::new(settings, count, memory).expect(
+            "the heap's tables are as large as the settings ask for, and the streams were checked",
+        );
+        // One seat for each record, and as many again for tasks that wait for room, for a flush or
+        // for the close.
+        let waiter_slots = HeapSlots::new(2 * settings.pending_records());
+        let state = Arc::new(Mutex::new(State::new(machine, waiter_slots, self.clock)));
+        let watch = Watch {
+            state: Arc::clone(&state),
+            streams: self.streams.clone(),
+            client: self.client.clone(),
+            last_failure: self.last_failure.clone(),
+        };
+        let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
+        let writer = MultiStreamWriter {
             writer,
-            streams,
-            client_counters,
-            last_failure,
-        })
+            streams: self.streams.clone(),
+            client_counters: self.client.clone(),
+            last_failure: self.last_failure.clone(),
+        };
+        Ok((writer, runner, watch))
     }
 }
 

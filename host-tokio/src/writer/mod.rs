@@ -2,6 +2,8 @@
 
 mod builder;
 mod futures;
+mod keyed;
+mod shared_transport;
 #[cfg(feature = "sink")]
 mod sink;
 mod streams;
@@ -17,12 +19,13 @@ pub use builder::MultiStreamWriterBuilder;
 use distributedlog::StreamIndex;
 use distributedlog::async_writer::{self, HeapSlots, State};
 use distributedlog::writer::{
-    ChangeError, Counters, EnqueueError, Heap, Settings, StreamStatus, WriteResult,
+    ChangeError, Counters, EnqueueError, Heap, Settings, StreamStatus, WriteError, WriteResult,
 };
 use futures::RecordTrace;
 pub use futures::{
     Acknowledgement, Close, Closed, Drained, Flush, Permit, Reserve, Submit, WithAttempts, Write,
 };
+pub use keyed::KeyedWriter;
 #[cfg(feature = "sink")]
 pub use sink::RecordSink;
 pub use streams::StreamChangeError;
@@ -179,14 +182,7 @@ impl MultiStreamWriter {
         for record in records {
             accepted.push(self.submit(record.as_ref()).await);
         }
-        let mut results = Vec::with_capacity(accepted.len());
-        for record in accepted {
-            results.push(match record {
-                Ok(acknowledgement) => acknowledgement.await,
-                Err(error) => Err(error),
-            });
-        }
-        results
+        results(accepted).await
     }
 
     /// Adds a stream, to which record sets start from now on (R17).
@@ -331,10 +327,23 @@ impl MultiStreamWriter {
     }
 }
 
+/// Waits for the results of records, in their order.
+async fn results(accepted: Vec<Result<Acknowledgement, WriteError>>) -> Vec<WriteResult> {
+    let mut results = Vec::with_capacity(accepted.len());
+    for record in accepted {
+        results.push(match record {
+            Ok(acknowledgement) => acknowledgement.await,
+            Err(error) => Err(error),
+        });
+    }
+    results
+}
+
 // Handles are shared by threads, so they must be `Send` and `Sync` for any change of the state
 // machines.
 const _: () = {
     const fn is_shared<T: Send + Sync + Clone>() {}
     is_shared::<MultiStreamWriter>();
+    is_shared::<KeyedWriter>();
     is_shared::<crate::ProxyClient>();
 };
