@@ -7,10 +7,12 @@ use crate::{Dlsn, Instant, StatusCode};
 /// Index of a stream in a writer's list, counted from 0 in the order of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StreamIndex(pub u16);
 
 /// Identifies one attempt to write one record set to one stream. A writer never uses an id twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AttemptId(pub u64);
 
 /// An attempt that a transport is to make.
@@ -81,6 +83,7 @@ impl core::error::Error for StartRefused {}
 /// Failure of an attempt: its cause, what is known of its records, and what the writer should do
 /// next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Failure {
     /// Cause of the failure.
     pub cause: Cause,
@@ -93,6 +96,7 @@ pub struct Failure {
 /// Cause of an attempt's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Cause {
     /// The proxy answered with this code.
     Status(StatusCode),
@@ -119,6 +123,7 @@ pub enum Cause {
 /// State of a failed attempt's records, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WriteState {
     /// The records are not in the stream.
     NotWritten,
@@ -131,6 +136,7 @@ pub enum WriteState {
 
 /// The writer's next step after a failed attempt (the table of rule R5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Advice {
     /// Try the next stream at once.
     NextStream,
@@ -226,6 +232,18 @@ impl Cause {
             Self::TooManyRedirects => "too-many-redirects",
             Self::TransportFull => "transport-full",
             Self::Closed => "closed",
+        }
+    }
+}
+
+impl WriteState {
+    /// Returns a name for programs: logs, metrics, other languages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotWritten => "not-written",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -13,6 +13,7 @@ mod base64;
 /// [`to_text`](Self::to_text) writes it and [`str::parse`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dlsn {
     /// Number of the log segment in the stream; the first is 1.
     pub log_segment_sequence_no: i64,

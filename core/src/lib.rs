@@ -16,6 +16,7 @@ pub mod merge;
 mod named_counters;
 pub mod names;
 mod random;
+mod report;
 #[cfg(seeded_bugs)]
 pub mod seeded_bugs;
 pub mod settings;

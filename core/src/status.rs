@@ -34,7 +34,8 @@ macro_rules! status_codes {
         /// A write proxy's answer code. Numbers and names are DistributedLogService's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum StatusCode {
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum StatusCode {
             $($(#[$doc])* $variant,)*
             /// A code that this crate does not know, as it was received. It is handled as
             /// [`Unexpected`](Self::Unexpected).

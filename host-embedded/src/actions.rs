@@ -4,9 +4,8 @@ use distributedlog::client::routing::{Action, Success};
 use distributedlog::client::session::{EncodeError, Envelope};
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, Request};
-use distributedlog::{Cause, Failure, Instant};
+use distributedlog::{Cause, Failure, Instant, report};
 
-use crate::report::report;
 use crate::state::{ClientState, Sent};
 
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>

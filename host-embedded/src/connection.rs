@@ -6,14 +6,13 @@ use core::net::SocketAddr;
 use core::task::Poll;
 
 use distributedlog::client::routing::MAX_NAME_BYTES;
-use distributedlog::{Cause, Clock};
+use distributedlog::{Cause, Clock, report};
 use embassy_futures::select::{Either, Either3, select, select3};
 use embedded_io_async::{Read, Write};
 use embedded_nal_async::{Dns, TcpConnect};
 
 use crate::ProxyClient;
 use crate::link::LinkId;
-use crate::report::report;
 
 impl<C: Clock, const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     ProxyClient<'_, C, HOSTS, STREAMS, REQUESTS>

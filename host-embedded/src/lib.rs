@@ -8,7 +8,6 @@ mod config;
 mod connection;
 mod link;
 mod names;
-mod report;
 mod state;
 mod transport;
 

@@ -6,12 +6,11 @@ use core::future::{pending, poll_fn};
 use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 
-use distributedlog::Clock;
 use distributedlog::client::routing::{HostAddress, Link};
+use distributedlog::{Clock, report};
 use embassy_futures::select::{Either, select};
 use embedded_nal_async::{AddrType, Dns};
 
-use crate::report::report;
 use crate::{Endpoint, ProxyClient};
 
 impl<C: Clock, const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>

@@ -4,11 +4,10 @@ use distributedlog::client::routing::{Operation, RetryPolicy, StreamKey, Submiss
 use distributedlog::wire::crc;
 use distributedlog::{
     Advice, Attempt, AttemptId, Cause, Clock, Failure, Instant, Outcome, StartRefused, Transport,
-    WriteState,
+    WriteState, report,
 };
 
 use crate::ProxyClient;
-use crate::report::report;
 use crate::state::{ClientState, Pending};
 
 /// Carries the record sets of a writer to proxies. Made by

@@ -172,6 +172,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             return;
         }
         let asked = asked.map(|asked| asked.min(self.settings.max_cool_down()));
+        crate::report!(info, "stream {} asked for less load", stream.0);
         let usual = match self.health() {
             Health::Probation { first_backoff, .. } => first_backoff,
             Health::Off => self.settings.rounds().first_backoff,
@@ -350,6 +351,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             }
         } else {
             slot.speculate_at = now.plus_micros(slot.speculative_timeout);
+            crate::report!(debug, "a set is not hedged: the budget is spent");
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
         }
     }
@@ -373,10 +375,12 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             match health.on_attempt_ended(settings, now, observation, &mut self.random) {
                 HealthChange::None => {}
                 HealthChange::Entered => {
+                    crate::report!(warn, "stream {} is on probation", stream.0);
                     self.counters.probation_entries =
                         self.counters.probation_entries.wrapping_add(1)
                 }
                 HealthChange::Left => {
+                    crate::report!(info, "stream {} is healthy again", stream.0);
                     self.counters.probation_exits = self.counters.probation_exits.wrapping_add(1)
                 }
             }

@@ -40,7 +40,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// # Errors
     ///
     /// [`BuildError::MissingFeature`] if the settings enable a feature that `F` leaves out,
-    /// [`BuildError::Home`] if they name a stream that the writer does not have; otherwise as [`new`](Self::new).
+    /// [`BuildError::Home`] if they name a stream that the writer does not have; otherwise as
+    /// [`new`](Self::new).
     pub fn with_features(
         settings: Settings,
         streams: StreamCount,

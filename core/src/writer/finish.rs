@@ -70,6 +70,12 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             last_cause: slot.last_cause,
             attempts: slot.attempts_made,
         };
+        crate::report!(
+            warn,
+            "the records of a set failed; attempts: {}, {}",
+            error.attempts,
+            known.name(),
+        );
         self.cancel_attempts(
             set,
             if reason == Reason::TimedOut {

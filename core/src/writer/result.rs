@@ -11,6 +11,7 @@ pub type WriteResult = Result<Written, WriteError>;
 /// hedged or retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Written {
     /// The stream that answered first.
     pub stream: StreamIndex,
@@ -23,6 +24,7 @@ pub struct Written {
 
 /// Error of a write: its reason, and what is known of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WriteError {
     /// States if the record may be in a stream. [`WriteState::NotWritten`] only if no attempt can
     /// have written it.
@@ -39,6 +41,7 @@ pub struct WriteError {
 /// The event that ended a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Reason {
     /// The record is larger than a set may be. Nothing was sent; write shorter records.
     TooLarge {
@@ -131,6 +134,7 @@ impl core::error::Error for WriteError {}
 /// Reason for which a record was not accepted. The record stays with the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EnqueueError {
     /// A bound of R7 is reached. Try again after a write has completed.
     Full,

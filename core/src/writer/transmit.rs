@@ -271,6 +271,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             AttemptKind::First => {}
             AttemptKind::Retry => self.counters.retries = self.counters.retries.wrapping_add(1),
             AttemptKind::Hedge => {
+                crate::report!(debug, "a set is hedged; attempts before: {}", earlier);
                 self.counters.hedges_sent = self.counters.hedges_sent.wrapping_add(1)
             }
             AttemptKind::Probe => {
