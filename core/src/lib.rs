@@ -11,7 +11,6 @@ mod dlsn;
 mod escape;
 mod expect;
 pub mod keys;
-#[cfg(feature = "std")]
 pub mod merge;
 mod named_counters;
 pub mod names;

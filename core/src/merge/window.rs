@@ -1,3 +1,4 @@
+#[cfg(feature = "std")]
 use std::collections::VecDeque;
 
 use crate::expect::expect_no_fmt;
@@ -13,11 +14,76 @@ const WORD: u64 = 64;
 /// few words for any number of sets, and its duplicates are recognised however late they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct DedupWindow {
+pub struct SetWindow<W> {
     pub(super) known_from: u64,
     pub(super) base: u64,
     /// One bit for each sequence from `base` on.
-    pub(super) words: VecDeque<u64>,
+    pub(super) words: W,
+}
+
+/// Dedup window on the heap.
+#[cfg(feature = "std")]
+pub type DedupWindow = SetWindow<VecDeque<u64>>;
+
+/// Words of a bitmap, in a queue. An index is below its length.
+pub trait WordQueue: Default {
+    /// Returns the number of words.
+    fn word_count(&self) -> usize;
+    /// Returns a word.
+    fn word(&self, index: usize) -> u64;
+    /// Sets bits of a word.
+    fn set(&mut self, index: usize, bits: u64);
+    /// Appends a word without bits. The caller does not exceed the capacity.
+    fn push_empty(&mut self);
+    /// Removes the first word.
+    fn pop_front(&mut self) -> Option<u64>;
+}
+
+#[cfg(feature = "std")]
+impl WordQueue for VecDeque<u64> {
+    fn word_count(&self) -> usize {
+        self.len()
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        self[index]
+    }
+
+    fn set(&mut self, index: usize, bits: u64) {
+        self[index] |= bits;
+    }
+
+    fn push_empty(&mut self) {
+        self.push_back(0);
+    }
+
+    fn pop_front(&mut self) -> Option<u64> {
+        Self::pop_front(self)
+    }
+}
+
+impl<const N: usize> WordQueue for heapless::Deque<u64, N> {
+    fn word_count(&self) -> usize {
+        self.len()
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        self.get(index).copied().unwrap_or_default()
+    }
+
+    fn set(&mut self, index: usize, bits: u64) {
+        if let Some(word) = self.get_mut(index) {
+            *word |= bits;
+        }
+    }
+
+    fn push_empty(&mut self) {
+        expect_no_fmt(self.push_back(0), "there is room for the window's words");
+    }
+
+    fn pop_front(&mut self) -> Option<u64> {
+        Self::pop_front(self)
+    }
 }
 
 /// Result of looking up a sequence.
@@ -33,18 +99,19 @@ pub(super) enum Sighting {
 
 /// Returns the number of bitmap words that keep at least `sequences` sequences, including the
 /// newest. Words move out whole, hence one more.
+#[cfg(feature = "std")]
 pub(super) const fn words_for(sequences: u32) -> usize {
     sequences.div_ceil(WORD as u32) as usize + 1
 }
 
-impl DedupWindow {
+impl<W: WordQueue> SetWindow<W> {
     /// A window that ends with the first sequence that was met: those before it may still come.
-    pub(super) const fn ending_with(first: u64, max_words: usize) -> Self {
+    pub(super) fn ending_with(first: u64, max_words: usize) -> Self {
         let base = (first / WORD).saturating_sub(max_words as u64 - 1) * WORD;
         Self {
             known_from: base,
             base,
-            words: VecDeque::new(),
+            words: W::default(),
         }
     }
 
@@ -59,19 +126,21 @@ impl DedupWindow {
         };
         let index = self.reach(ahead / WORD, max_words);
         let bit = 1 << (sequence % WORD);
-        if self.words[index] & bit != 0 {
+        if self.words.word(index) & bit != 0 {
             return Sighting::Repeated;
         }
-        self.words[index] |= bit;
+        self.words.set(index, bit);
         self.settle();
-        debug_assert!(self.is_sound(), "{self:?}");
+        debug_assert!(self.is_sound(), "the bitmap begins at a word");
         Sighting::First
     }
 
     /// Returns the newest sequence that was seen.
+    #[cfg(feature = "std")]
     pub(super) fn newest(&self) -> u64 {
-        let ends = (1..).zip(&self.words).map(|(count, word)| {
-            (*word != 0).then(|| count * WORD - u64::from(word.leading_zeros()))
+        let ends = (0..self.words.word_count()).map(|index| {
+            let word = self.words.word(index);
+            (word != 0).then(|| (index as u64 + 1) * WORD - u64::from(word.leading_zeros()))
         });
         let ahead = ends.flatten().last().unwrap_or(0);
         // Without a bit the newest is the last one before `base`.
@@ -79,15 +148,16 @@ impl DedupWindow {
     }
 
     /// Makes the bitmap no longer than this, forgetting the oldest.
+    #[cfg(feature = "std")]
     pub(super) fn fit(&mut self, max_words: usize) {
-        let excess = self.words.len().saturating_sub(max_words);
+        let excess = self.words.word_count().saturating_sub(max_words);
         self.slide(excess as u64);
     }
 
     /// Returns `true` if the invariant holds, also for a window that was decoded.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let end = (self.base / WORD).checked_add(self.words.len() as u64);
+        let end = (self.base / WORD).checked_add(self.words.word_count() as u64);
         self.known_from <= self.base
             && self.base.is_multiple_of(WORD)
             && end.is_some_and(|end| end <= u64::MAX / WORD + 1)
@@ -99,8 +169,8 @@ impl DedupWindow {
         let beyond = (word + 1).saturating_sub(max_words as u64);
         self.slide(beyond);
         let index = expect_no_fmt(usize::try_from(word - beyond), "below max_words");
-        if self.words.len() <= index {
-            self.words.resize(index + 1, 0);
+        while self.words.word_count() <= index {
+            self.words.push_empty();
         }
         index
     }
@@ -108,7 +178,7 @@ impl DedupWindow {
     /// Moves `count` words out at the front. What was not seen in them is not known any more, nor
     /// is anything before it.
     fn slide(&mut self, count: u64) {
-        let held = count.min(self.words.len() as u64);
+        let held = count.min(self.words.word_count() as u64);
         for _ in 0..held {
             let word = self.words.pop_front().expect("as many are held");
             if word != u64::MAX {
@@ -126,7 +196,8 @@ impl DedupWindow {
 
     /// Moves words that are full into the known range: nothing is forgotten by that.
     fn settle(&mut self) {
-        while self.words.front() == Some(&u64::MAX)
+        while self.words.word_count() > 0
+            && self.words.word(0) == u64::MAX
             && let Some(base) = self.base.checked_add(WORD)
         {
             self.words.pop_front();
@@ -135,7 +206,7 @@ impl DedupWindow {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
 
