@@ -283,8 +283,10 @@ async fn through_proxy(
             records += 1;
             latencies.push(at.elapsed());
         }
+        // From here, not from before the wait for the oldest record.
+        let submitted = Instant::now();
         let acknowledgement = writer.submit(&[b'x'; RECORD_BYTES]).await.expect("open");
-        pending.push_back((now, Box::pin(acknowledgement) as _));
+        pending.push_back((submitted, Box::pin(acknowledgement) as _));
     }
     let took = began.expect("it was warm").elapsed().as_secs_f64();
     let cpu = processor() - cpu;

@@ -1,6 +1,7 @@
 package peer;
 
 import com.sun.management.OperatingSystemMXBean;
+import io.netty.buffer.ByteBuf;
 import java.lang.management.ManagementFactory;
 import java.net.URI;
 import java.nio.ByteBuffer;
@@ -107,11 +108,18 @@ public final class Bench {
             for (int index = 0; index < perSet; index++) {
                 set.writeRecord(ByteBuffer.wrap(record), new CompletableFuture<>());
             }
-            LogRecord whole =
-                    new LogRecord(System.currentTimeMillis(), set.getBuffer().nioBuffer());
+            ByteBuf buffer = set.getBuffer();
+            LogRecord whole = new LogRecord(System.currentTimeMillis(), buffer.nioBuffer());
             whole.setRecordSet();
             AsyncLogWriter writer = writers.get(turn % writers.size());
-            writer.write(whole).whenComplete((dlsn, error) -> load.ended(began, error));
+            writer.write(whole)
+                    .whenComplete(
+                            (dlsn, error) -> {
+                                // The set's writer keeps references of its own and drops none: the
+                                // pool would run out of direct memory.
+                                buffer.release(buffer.refCnt());
+                                load.ended(began, error);
+                            });
         }
         return load;
     }
