@@ -216,11 +216,18 @@ async fn copy(
             Ok(count) if count > 0 => buffer.get(..count).unwrap_or_default(),
             Ok(_) | Err(_) => return,
         };
-        if now == Mode::Swallow {
-            lost = true;
-            continue;
+        // It may have changed while the bytes came: what is read after a change obeys it.
+        match *mode.borrow() {
+            Mode::Cut => return,
+            Mode::Swallow => {
+                lost = true;
+                continue;
+            }
+            Mode::Pass | Mode::Hold if lost => return,
+            Mode::Pass | Mode::Hold => {}
         }
-        if allowance.is_some_and(|it| !it.take()) {
+        let is_exhausted = allowance.is_some_and(|it| !it.take());
+        if is_exhausted || *mode.borrow() == Mode::Hold {
             // Bytes that are held are lost only if the mode becomes another than Pass.
             let passes = mode.wait_for(|mode| *mode != Mode::Hold).await;
             if !passes.is_ok_and(|mode| *mode == Mode::Pass) {

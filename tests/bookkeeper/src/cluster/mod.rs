@@ -210,9 +210,10 @@ impl Cluster {
         self.at(index).signal(Signal::STOP);
     }
 
-    /// Lets a stopped bookie go on.
-    pub fn resume_bookie(&self, index: usize) {
+    /// Lets a stopped bookie go on, and waits until it is registered: its session may have expired.
+    pub async fn resume_bookie(&self, index: usize) {
         self.at(index).signal(Signal::CONT);
+        self.until_writable(index).await;
     }
 
     /// Restarts a bookie, on the same disk and port, such that it takes no entries.

@@ -63,7 +63,7 @@ async fn a_stopped_or_swallowed_bookie_is_replaced() {
     cluster.pause_bookie(ensemble[1]);
     client.add(ledger, 10, "").await;
     assert_eq!(client.close(ledger).await.lac, 29);
-    cluster.resume_bookie(ensemble[1]);
+    cluster.resume_bookie(ensemble[1]).await;
     cluster.relay(ensemble[0]).set(Mode::Pass);
     let (_, read) = client.read(ledger, "").await;
     assert_eq!(read.len(), 30);

@@ -104,7 +104,7 @@ async fn our_writer_replaces_bookies_that_are_killed_stopped_or_silent() {
     };
     within("replacing all three", replaced).await;
     confirm(&writer, 1000..1100).await;
-    cluster.resume_bookie(stopped);
+    cluster.resume_bookie(stopped).await;
     cluster.relay(silent).set(Mode::Pass);
     cluster.restart_bookie(killed).await;
     close_and_read(&cluster, &writer, 1100).await;
@@ -253,7 +253,7 @@ async fn a_stopped_bookie_costs_no_memory_and_no_progress() {
     println!("{next} entries with a stopped bookie, memory grown by {grown} bytes");
     // The window of entries, and what is unanswered by one bookie, are 16 and 32 MiB.
     assert!(grown < 96 << 20, "{grown}");
-    cluster.resume_bookie(2);
+    cluster.resume_bookie(2).await;
     writer.close();
     let end = within("closing", writer.ended()).await;
     assert_eq!(

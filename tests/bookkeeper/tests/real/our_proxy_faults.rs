@@ -95,7 +95,7 @@ async fn a_bookie_that_is_stopped_for_a_minute_costs_our_proxy_no_memory() {
         load.until_further(500).await;
         most = most.max(proxy.resident_bytes());
     }
-    cluster.resume_bookie(2);
+    cluster.resume_bookie(2).await;
     load.until_further(5_000).await;
     let after = proxy.resident_bytes();
     let known = load.stop().await;
