@@ -185,7 +185,10 @@ impl MultiStreamWriter {
         results(accepted).await
     }
 
-    /// Adds a stream, to which record sets start from now on (R17).
+    /// Adds a stream, to which record sets start from now on (R17). It takes turns with the others,
+    /// which keep their order: while two streams stay, healthy and with room, the numbers of sets
+    /// that start at them differ by at most one, also while others are added and removed. With
+    /// [`Choice::Load`](distributedlog::writer::Choice::Load) they may differ by more (R19).
     ///
     /// ```no_run
     /// # async fn grow(
