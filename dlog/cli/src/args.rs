@@ -8,8 +8,8 @@ use super::admin;
 use super::logging::{self, Verbosity};
 use super::output;
 use super::{
-    CliError, Output, Shutdown, bench, completions, console, doctor, legacy, local, multi_reader,
-    original, proxy, quickstart, sim, store, tool,
+    CliError, Output, Shutdown, bench, completions, console, doctor, legacy, local, man,
+    multi_reader, original, proxy, quickstart, sim, store, tool,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -18,6 +18,7 @@ use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 #[command(
     name = "dlog",
     version,
+    long_version = super::version::long(),
     arg_required_else_help = true,
     subcommand_required = true,
     after_help = "\
@@ -71,6 +72,7 @@ pub(crate) enum Command {
     Sim(Box<sim::Args>),
     Doctor(doctor::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Lays out the help of a command and of its subcommands. The paragraphs of its documentation after
@@ -160,6 +162,7 @@ impl Cli {
         // Commands that only convert text need no runtime and no log.
         match self.command {
             Command::Completions(args) => args.run(&output),
+            Command::Man(args) => args.run(&output),
             Command::Tool(args) if args.is_offline() => args.run_offline(&output),
             command @ (Command::Quickstart(_)
             | Command::Local(_)
@@ -226,6 +229,7 @@ impl Command {
             Self::MultiReader(args) => args.run(output, &shutdown).await,
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
             Self::Completions(args) => args.run(output),
+            Self::Man(args) => args.run(output),
             Self::Bench(args) => args.run(output, &shutdown).await,
             Self::Doctor(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Sim(args) => args.run(output, &shutdown).await,

@@ -23,6 +23,7 @@ mod latency;
 mod legacy;
 mod local;
 mod logging;
+mod man;
 mod multi_reader;
 mod namespace;
 mod original;
@@ -43,6 +44,7 @@ mod store;
 mod streams;
 mod tail;
 mod tool;
+mod version;
 mod write_to;
 mod writer_args;
 

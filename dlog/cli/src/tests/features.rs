@@ -52,7 +52,8 @@ mod missing {
             | Command::MultiReader(_)
             | Command::Bench(_)
             | Command::Doctor(_)
-            | Command::Completions(_) => panic!("{line} needs no feature"),
+            | Command::Completions(_)
+            | Command::Man(_) => panic!("{line} needs no feature"),
         };
         let error = ended.expect_err(line);
         assert_eq!(error.exit_status(), EXIT_USAGE, "{line}");
