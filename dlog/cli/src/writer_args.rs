@@ -50,8 +50,7 @@ impl SettingsOf for Tutorial {
 
 /// The defaults, with two of the tutorial's values: every line is a record set of its own, so that
 /// lines go round the streams also when they come from a pipe; and with the tutorial's request
-/// timeout a user who stalls every stream sees what a line waits for, rather than its failure after
-/// half a second.
+/// timeout a user who stalls every stream has time to see what a line waits for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quickstart;
 

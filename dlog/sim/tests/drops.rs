@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 use core::time::Duration;
 
-use distributedlog::writer::{Choice, Settings};
+use distributedlog::writer::{Choice, Settings, SettingsBuilder};
 use distributedlog_sim::{Arrivals, Drops, Latency, Ours, Report, Scenario, Simulation, scenarios};
 
 fn named(letter: &str) -> Scenario {
@@ -24,8 +24,13 @@ fn busy() -> Scenario {
     }
 }
 
+/// The defaults with the original's request timeout, as `dlog sim` has them.
+fn settings() -> SettingsBuilder {
+    Settings::builder().request_timeout(Settings::original().request_timeout())
+}
+
 fn run(scenario: Scenario, drops: Drops) -> Report {
-    let settings = Settings::builder().build().expect("the defaults are valid");
+    let settings = settings().build().expect("the defaults are valid");
     run_with(scenario, drops, settings)
 }
 
@@ -81,7 +86,7 @@ fn dropping_an_attempt_behind_one_that_has_begun_takes_the_hedge_with_the_copy()
 #[test]
 fn choice_by_load_shortens_the_tail_where_streams_are_busy() {
     let by = |choice| {
-        let settings = Settings::builder().choice(choice).build();
+        let settings = settings().choice(choice).build();
         let settings = settings.expect("the choice is valid with the defaults");
         run_with(busy(), Drops::Nothing, settings)
     };

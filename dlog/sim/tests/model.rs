@@ -45,7 +45,12 @@ fn run(scenario: Scenario, mut policy: impl Policy) -> Report {
 }
 
 fn ours() -> Ours {
-    Ours::new(5, Settings::builder().recommended().build().expect("valid")).expect("five streams")
+    let settings = Settings::builder()
+        .recommended()
+        .request_timeout(TIMEOUT)
+        .build()
+        .expect("valid");
+    Ours::new(5, settings).expect("five streams")
 }
 
 fn within(report: &Report, quantile: f64) -> Duration {
@@ -216,6 +221,7 @@ fn without_a_wait_a_set_fails_at_once_when_too_many_are_in_flight() {
     let with = |max_wait| {
         let settings = Settings::builder()
             .recommended()
+            .request_timeout(TIMEOUT)
             .in_flight_sets(100)
             .build()
             .expect("valid");

@@ -20,7 +20,12 @@ fn play(letter: &str) -> Played {
     let (_, scenario) = scenarios::named(letter).unwrap();
     let streams = scenario.streams;
     let simulation = Simulation::new(scenario, 1).unwrap();
-    let settings = Settings::builder().recommended().seed(1).build().unwrap();
+    let settings = Settings::builder()
+        .recommended()
+        .request_timeout(Settings::original().request_timeout())
+        .seed(1)
+        .build()
+        .unwrap();
     let mut ours = Ours::new(streams, settings).unwrap();
     let told = report(&simulation, &mut ours);
     let (first, max) = (

@@ -7,7 +7,7 @@ const EXPECTED: Record<string, string> = { ...VALID, streams: "a list of 1 to 25
 
 /** Defaults of the bounds that this half keeps. Those of the table are checked by a test. */
 const BOUNDS = {
-  requestTimeout: 500,
+  requestTimeout: 10_000,
   pendingRecords: 16_384,
   bufferedBytes: 33_554_432,
   waitingRecords: 100_000,

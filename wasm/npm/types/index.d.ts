@@ -91,7 +91,7 @@ export interface ConnectionOptions {
 /** Names, meaning and defaults are those of the Rust builder. Durations are in milliseconds. */
 export interface WriterSettings {
   // Made from the settings' table.
-  /** Time from the acceptance of a record until its write completes at the latest. Default: 500. */
+  /** Time from the acceptance of a record until its write completes at the latest. Default: 10000. */
   requestTimeout?: number;
   /** Sends a set whose attempt takes long to the next stream as well. Without it a set goes to another stream only after a failure, and the speculative timeouts are ignored. Default: true. */
   hedging?: boolean;

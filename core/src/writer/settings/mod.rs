@@ -20,7 +20,8 @@ use super::{MAX_SET_BYTES, MAX_STREAMS};
 ///
 /// Names are those of Apache DistributedLog's `DistributedLogMultiStreamWriter` where it has the
 /// setting. The defaults add a budget of extra attempts, health and windows of the streams, and
-/// adaptive timeouts to it; [`Settings::original`] has none of them.
+/// adaptive timeouts to it, and a request timeout that outlasts the restart of a proxy;
+/// [`Settings::original`] has none of them.
 ///
 /// ```
 /// use core::time::Duration;

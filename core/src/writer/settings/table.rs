@@ -25,7 +25,7 @@ settings_table! {
     make by_name (pub(super));
 
     /// Time from the acceptance of a record until its write completes at the latest. R1.
-    request_timeout: Duration, default (500 ms), valid (time 1 ns to 30 days);
+    request_timeout: Duration, default (10 s), original (500 ms), valid (time 1 ns to 30 days);
     /// Sends a set whose attempt takes long to the next stream as well. Without it a set goes to
     /// another stream only after a failure, and the speculative timeouts are ignored. R3.
     hedging: bool, default (on), valid (switch on or off);

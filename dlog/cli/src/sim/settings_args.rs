@@ -44,7 +44,8 @@ impl Chosen {
     }
 }
 
-/// The default settings, as far as they matter to sets that are simulated without their bytes.
+/// The default settings, as far as they matter to sets that are simulated without their bytes, with
+/// the original's request timeout, so that policies are compared with the original at its own.
 #[derive(Clone, Copy, Debug)]
 struct Simulated;
 
@@ -68,7 +69,7 @@ impl SettingsOf for Simulated {
     ];
 
     fn base() -> SettingsBuilder {
-        Settings::builder()
+        Settings::builder().request_timeout(Settings::original().request_timeout())
     }
 }
 
