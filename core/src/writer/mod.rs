@@ -41,6 +41,7 @@ mod machine;
 mod members;
 mod order;
 mod ram;
+mod reports;
 mod result;
 mod results;
 mod rotation;
@@ -62,9 +63,9 @@ pub use limits::{MAX_OUTSTANDING, MAX_STREAMS};
 pub use machine::Writer;
 pub use members::MemberError;
 pub use ram::ram_bytes;
+pub use reports::{AttemptReports, AttemptReportsIntoIter};
 pub use result::{
-    AttemptOutcome, AttemptReport, AttemptReports, EnqueueError, Reason, WriteError, WriteResult,
-    Written,
+    AttemptOutcome, AttemptReport, EnqueueError, Reason, WriteError, WriteResult, Written,
 };
 pub use settings::{
     Adaptive, Budget, Choice, Health, Identity, Order, Rounds, Settings, SettingsBuilder,

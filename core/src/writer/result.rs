@@ -1,7 +1,6 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::MAX_OUTSTANDING;
 use crate::{Cause, Dlsn, Instant, StreamIndex, WriteState};
 
 /// Result of a write.
@@ -195,7 +194,3 @@ pub enum AttemptOutcome {
     /// records.
     Outstanding,
 }
-
-/// The attempts of a set, oldest first. Bounded: of more than [`MAX_OUTSTANDING`] attempts, the
-/// latest are kept.
-pub type AttemptReports = heapless::Vec<AttemptReport, MAX_OUTSTANDING>;
