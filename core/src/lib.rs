@@ -7,6 +7,7 @@ pub mod async_writer;
 mod attempt;
 pub mod client;
 mod clock;
+mod debug_text;
 mod dlsn;
 mod escape;
 mod expect;

@@ -12,8 +12,8 @@ use crate::net::ConnectError;
 use crate::net::TlsError;
 
 /// Failure of an operation of a [`ProxyClient`](crate::ProxyClient), with what is known of its
-/// records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// records. Its `Debug` is its text, as that of [`BuildError`].
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestError {
     /// Cause, what is known of the write, and advice for the next attempt.
@@ -58,6 +58,8 @@ impl fmt::Display for RequestError {
         Ok(())
     }
 }
+
+distributedlog::debug_is_display!(RequestError);
 
 impl core::error::Error for RequestError {}
 
@@ -181,12 +183,6 @@ impl fmt::Display for BuildError {
     }
 }
 
-impl fmt::Debug for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl fmt::Display for HostFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.host)?;
@@ -208,6 +204,8 @@ impl fmt::Display for HostFailureReason {
     }
 }
 
+distributedlog::debug_is_display!(BuildError);
+
 impl core::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
@@ -226,6 +224,22 @@ impl core::error::Error for BuildError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_main_that_returns_the_error_of_a_request_shows_its_text() {
+        let error = RequestError {
+            failure: Failure::of_status(distributedlog::StatusCode::StreamUnavailable),
+            operation: "write",
+            stream: "orders-1".into(),
+            host: Some(SocketAddr::from(([10, 0, 0, 1], 8000))),
+            message: "it is being deleted".into(),
+        };
+        assert_eq!(
+            format!("{error:?}"),
+            "write on \"orders-1\" at 10.0.0.1:8000: the proxy answered STREAM_UNAVAILABLE (515) \
+             (unknown whether written): it is being deleted"
+        );
+    }
 
     #[test]
     fn a_main_that_returns_an_error_of_building_shows_its_text() {

@@ -21,8 +21,9 @@ pub struct Written {
     pub attempts: u32,
 }
 
-/// Error of a write: its reason, and what is known of the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Error of a write: its reason, and what is known of the record. Its `Debug` is its text, so that
+/// a `main` which returns it shows what happened.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WriteError {
     /// States if the record may be in a stream. [`WriteState::NotWritten`] only if no attempt can
@@ -127,6 +128,8 @@ impl fmt::Display for WriteError {
         }
     }
 }
+
+crate::debug_is_display!(WriteError);
 
 impl core::error::Error for WriteError {}
 

@@ -12,8 +12,8 @@
 //!   one; that every set in flight is in the timer table or in the queue is checked after each step
 //!   of the `simulation`.
 
-use distributedlog::writer::{Heap, Reason, Settings, StreamCount, Writer};
-use distributedlog::{Dlsn, Instant};
+use distributedlog::writer::{Heap, Settings, StreamCount, WriteError, Writer};
+use distributedlog::{Dlsn, Failure, Instant, StatusCode};
 use distributedlog_testkit::script::{Player, check};
 
 use crate::{ms, single};
@@ -197,13 +197,31 @@ fn buffered_and_in_flight_bytes_are_bounded() {
     assert_eq!(player.counters().refused_full, 989);
 }
 
+/// Returns the error of a record that the only proxy calls too large.
+fn too_large() -> WriteError {
+    let streams = StreamCount::new(1).unwrap();
+    let heap = Heap::new(&original(), streams);
+    let mut writer = Writer::new(original(), streams, heap).unwrap();
+    let now = Instant::from_millis(1);
+    let record = writer.write(now, b"record").unwrap();
+    let attempt = writer.poll_transmit(now).unwrap().id;
+    let failure = Failure::of_status(StatusCode::TooLargeRecord);
+    writer.handle_finished(now, attempt, Err(failure));
+    writer.take(record).unwrap().unwrap_err()
+}
+
+#[test]
+fn a_main_that_returns_the_error_of_a_write_shows_its_text() {
+    // Rust prints `Error: {error:?}`.
+    assert_eq!(
+        format!("{:?}", too_large()),
+        "the record was refused after 1 attempt (rejected); the last to fail: the proxy answered \
+         TOO_LARGE_RECORD (413)"
+    );
+}
+
 #[test]
 fn a_known_reason_is_not_retryable_and_says_so() {
-    let error = distributedlog::writer::WriteError {
-        known: distributedlog::WriteState::Rejected,
-        reason: Reason::Refused,
-        last_cause: None,
-        attempts: 1,
-    };
+    let error = too_large();
     assert!(!error.is_retryable() && !error.may_be_written());
 }

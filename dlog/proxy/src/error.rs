@@ -3,7 +3,6 @@ use core::net::SocketAddr;
 use std::io;
 
 /// Reason why a write proxy did not start.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ProxyError {
     /// Another process listens on the address.
@@ -55,6 +54,8 @@ impl fmt::Display for ProxyError {
         }
     }
 }
+
+distributedlog::debug_is_display!(ProxyError);
 
 impl core::error::Error for ProxyError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {

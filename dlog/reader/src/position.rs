@@ -72,7 +72,7 @@ enum SavedMark {
 }
 
 /// The value is no position of a reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PositionError {
     /// The position has another format, probably that of a newer version.
@@ -213,6 +213,8 @@ impl fmt::Display for PositionError {
         }
     }
 }
+
+distributedlog::debug_is_display!(PositionError);
 
 impl core::error::Error for PositionError {}
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::StreamName;
 
 /// Error of a store's operation. Each variant states whether anything was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreError {
     /// The stream does not exist. Create it first.
     StreamNotFound(StreamName),
@@ -303,6 +303,8 @@ fn too_many_creations(f: &mut fmt::Formatter<'_>, per_second: u32) -> fmt::Resul
          max_creations_per_second"
     )
 }
+
+distributedlog::debug_is_display!(StoreError);
 
 impl core::error::Error for StoreError {}
 

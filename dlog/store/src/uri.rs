@@ -114,7 +114,7 @@ impl fmt::Display for Uri {
 
 /// Error of a text that is not the URI of a namespace: what is wrong, and where. The message shows
 /// a valid URI.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UriError {
     /// The text, truncated if it is longer than [`MAX_URI_BYTES`].
     pub input: String,
@@ -183,6 +183,8 @@ impl fmt::Display for UriError {
         )
     }
 }
+
+distributedlog::debug_is_display!(UriError);
 
 impl core::error::Error for UriError {}
 

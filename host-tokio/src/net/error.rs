@@ -3,7 +3,6 @@ use core::time::Duration;
 use std::io;
 
 /// Error of connecting to a proxy.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The host's name leads to no address.
@@ -20,7 +19,6 @@ pub enum ConnectError {
 
 /// Reason why one side refused a TLS session.
 #[cfg(feature = "tls")]
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The certificate is not issued by an authority that the settings trust. Add its root with
@@ -95,6 +93,8 @@ impl fmt::Display for ConnectError {
     }
 }
 
+distributedlog::debug_is_display!(ConnectError);
+
 impl core::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
@@ -129,6 +129,9 @@ impl fmt::Display for TlsError {
         }
     }
 }
+
+#[cfg(feature = "tls")]
+distributedlog::debug_is_display!(TlsError);
 
 #[cfg(feature = "tls")]
 impl core::error::Error for TlsError {

@@ -9,7 +9,7 @@ use distributedlog::stream_name::{self, StreamNameError};
 use distributedlog::writer::MemberError;
 
 /// Reason for which a writer's streams cannot be changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamChangeError {
     /// The name is not valid.
@@ -70,6 +70,8 @@ impl fmt::Display for StreamChangeError {
         }
     }
 }
+
+distributedlog::debug_is_display!(StreamChangeError);
 
 impl core::error::Error for StreamChangeError {}
 

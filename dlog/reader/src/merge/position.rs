@@ -46,7 +46,7 @@ struct StreamPosition {
 }
 
 /// The deserialized value is no position of a merged reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MergePositionError {
     /// The position has another format, probably that of a newer version.
@@ -160,5 +160,7 @@ impl fmt::Display for MergePositionError {
         }
     }
 }
+
+distributedlog::debug_is_display!(MergePositionError);
 
 impl core::error::Error for MergePositionError {}

@@ -5,8 +5,9 @@ use distributedlog::stream_name::StreamNameError;
 use super::fault::StreamFault;
 
 /// Reading cannot go on. [`position`](crate::MultiStreamReader::position) is behind the records
-/// that were delivered, so another reader can resume there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// that were delivered, so another reader can resume there. Its `Debug` is its text, so that a
+/// `main` which returns it shows what happened.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
     /// Streams were not read to their ends by a reader that does not
@@ -92,10 +93,11 @@ impl fmt::Display for ReadError {
     }
 }
 
+distributedlog::debug_is_display!(ReadError);
+
 impl core::error::Error for ReadError {}
 
-/// The settings of a reader cannot be used.
-#[derive(Debug)]
+/// The settings of a reader cannot be used. Its `Debug` is its text, as that of [`ReadError`].
 #[non_exhaustive]
 pub enum BuildError {
     /// There is no stream to read, or there are too many.
@@ -153,6 +155,8 @@ impl fmt::Display for BuildError {
     }
 }
 
+distributedlog::debug_is_display!(BuildError);
+
 impl core::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
@@ -164,5 +168,30 @@ impl core::error::Error for BuildError {
             | Self::Setting { .. }
             | Self::Url { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rust prints `Error: {error:?}`.
+    #[test]
+    fn a_main_that_returns_an_error_of_reading_shows_its_text() {
+        let read = ReadError::Unavailable {
+            stream: "orders-1".to_owned(),
+            detail: "connection refused".to_owned(),
+        };
+        let built = BuildError::StreamCount {
+            found: 0,
+            most: 4096,
+        };
+        assert_eq!(
+            [format!("{read:?}"), format!("{built:?}")],
+            [
+                "stream orders-1 cannot be read: connection refused",
+                "0 streams are named; a reader reads 1 to 4096 of them"
+            ]
+        );
     }
 }

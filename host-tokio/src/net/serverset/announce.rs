@@ -187,7 +187,7 @@ impl Drop for AbortOnDrop {
 }
 
 /// Error of announcing a proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AnnounceError {
     /// The text is no name.
@@ -235,6 +235,8 @@ impl fmt::Display for AnnounceError {
         }
     }
 }
+
+distributedlog::debug_is_display!(AnnounceError);
 
 impl core::error::Error for AnnounceError {}
 
