@@ -84,6 +84,7 @@ impl core::error::Error for StartRefused {}
 /// next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Failure {
     /// Cause of the failure.
     pub cause: Cause,
@@ -153,6 +154,22 @@ pub enum Advice {
 }
 
 impl Failure {
+    /// Creates a failure from its parts, for a transport whose failures are none of those below.
+    #[must_use]
+    pub const fn new(cause: Cause, known: WriteState, advice: Advice) -> Self {
+        Self {
+            cause,
+            known,
+            advice,
+        }
+    }
+
+    /// Returns the same failure with this state of its records.
+    #[must_use]
+    pub const fn with_known(self, known: WriteState) -> Self {
+        Self { known, ..self }
+    }
+
     /// Returns the failure for a proxy's answer code, by the table of [`StatusCode`].
     /// [`StatusCode::Success`] and [`StatusCode::Found`] are not failures by themselves; if an
     /// attempt ends with one of them nevertheless (a redirect without a destination), nothing was

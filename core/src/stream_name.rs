@@ -59,6 +59,7 @@ const fn is_forbidden(found: char) -> bool {
 
 /// Error of a text that is not a valid stream name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamNameError {
     /// Offset of the fault in the text, in bytes.
     pub offset: usize,

@@ -149,10 +149,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             return self.routing.handle_connect_failed(now, host);
         };
         while let Some(lost) = session.poll_lost() {
-            let failure = Failure {
-                known: lost.known,
-                ..Failure::unanswered(cause)
-            };
+            let failure = Failure::unanswered(cause).with_known(lost.known);
             self.routing.handle_failed(now, host, lost.request, failure);
         }
         if session.is_ready() {

@@ -68,11 +68,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             .ok_or(StartRefused)?;
         if attempt.record_set.len() > self.set_bytes {
             // No attempt can succeed: the buffer is smaller than the writer's sets.
-            let failure = Failure {
-                cause: Cause::TransportFull,
-                known: WriteState::NotWritten,
-                advice: Advice::FailRecords,
-            };
+            let failure = Failure::new(
+                Cause::TransportFull,
+                WriteState::NotWritten,
+                Advice::FailRecords,
+            );
             let has_room = self.finished.push_back((attempt.id, Err(failure)));
             return has_room.map_err(|_| StartRefused);
         }

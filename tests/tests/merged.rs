@@ -178,14 +178,10 @@ async fn late_duplicates_are_stored_and_a_merged_reader_delivers_each_record_onc
     whole.read(&mut all, None).await;
     whole.assert_each_once();
     let (delivered, duplicates) = ((3 * RECORDS + STREAMS.len()) as u64, duplicates as u64);
-    assert_eq!(
-        all.counters(),
-        MergeCounters {
-            delivered,
-            duplicates_dropped: duplicates,
-            ..MergeCounters::default()
-        }
-    );
+    let mut expected = MergeCounters::default();
+    expected.delivered = delivered;
+    expected.duplicates_dropped = duplicates;
+    assert_eq!(all.counters(), expected);
     proxy.drain().await;
 }
 

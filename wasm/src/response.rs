@@ -76,11 +76,7 @@ impl ErrorResponse {
         if overloaded && self.retry_after.is_some() {
             advice = Advice::NextStreamAndCoolDown(self.retry_after);
         }
-        Failure {
-            cause,
-            known,
-            advice,
-        }
+        Failure::new(cause, known, advice)
     }
 
     /// Returns the cause and the advice for a response without a DistributedLog code: the refusal
@@ -106,11 +102,11 @@ impl NoResponse {
             Self::Unreachable => Failure::not_sent(Cause::Unreachable),
             Self::Lost => Failure::unanswered(Cause::ConnectionLost),
             Self::Malformed => Failure::unanswered(Cause::ProtocolError),
-            Self::Forbidden => Failure {
-                cause: Cause::Refused,
-                known: WriteState::NotWritten,
-                advice: Advice::FailOnThisStream,
-            },
+            Self::Forbidden => Failure::new(
+                Cause::Refused,
+                WriteState::NotWritten,
+                Advice::FailOnThisStream,
+            ),
         }
     }
 }

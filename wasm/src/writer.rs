@@ -227,7 +227,7 @@ impl WriterHandle {
         Inbox::put(
             &self.inbox,
             AttemptId(attempt),
-            Err(Failure { cause, ..failure }),
+            Err(Failure::new(cause, failure.known, failure.advice)),
         );
     }
 
@@ -275,6 +275,7 @@ fn report(host: &Host, token: u32, result: WriteResult) {
             reason,
             last_cause,
             attempts,
+            ..
         }) => {
             let known = match known {
                 WriteState::NotWritten => "notWritten",

@@ -51,6 +51,7 @@ pub struct SavedWriter {
 /// Records `start..end` of a set were not delivered, others of it were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct MissingRecords {
     /// Of which set.
     pub set: SetIdentity,

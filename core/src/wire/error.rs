@@ -2,6 +2,7 @@ use core::fmt;
 
 /// Bytes that are not what their format allows: what was wrong, in which field, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DecodeError {
     /// The field that was being read, in the words of its protocol: `WriteContext.triedHosts`,
     /// `Tdispatch.contexts`.

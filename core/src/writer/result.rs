@@ -11,6 +11,7 @@ pub type WriteResult = Result<Written, WriteError>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Written {
     /// The stream that answered first.
     pub stream: StreamIndex,
@@ -25,6 +26,7 @@ pub struct Written {
 /// a `main` which returns it shows what happened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct WriteError {
     /// States if the record may be in a stream. [`WriteState::NotWritten`] only if no attempt can
     /// have written it.
@@ -168,6 +170,7 @@ impl core::error::Error for EnqueueError {}
 
 /// One attempt of a set, in its state at the end of the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AttemptReport {
     /// The stream of the attempt.
     pub stream: StreamIndex,
@@ -181,6 +184,7 @@ pub struct AttemptReport {
 
 /// Outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AttemptOutcome {
     /// The attempt completed the set.
     Won,

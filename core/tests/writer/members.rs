@@ -116,10 +116,8 @@ fn an_index_is_used_again_in_order_of_removal_and_not_while_an_attempt_is_outsta
 fn refuse_all(writer: &mut Writer<Tables>, mut now: u64) -> (Reason, Vec<StreamIndex>) {
     let refused = Failure::of_status(StatusCode::StreamUnavailable);
     assert_eq!(refused.cause, Cause::Status(StatusCode::StreamUnavailable));
-    let refused = Failure {
-        advice: distributedlog::Advice::FailOnThisStream,
-        ..refused
-    };
+    let advice = distributedlog::Advice::FailOnThisStream;
+    let refused = Failure::new(refused.cause, refused.known, advice);
     let record = writer.write(at(now), b"record").unwrap();
     let mut tried = Vec::new();
     loop {

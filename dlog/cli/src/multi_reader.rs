@@ -213,6 +213,7 @@ impl Args {
                 Some(Ok(MergedEvent {
                     stream,
                     event: ReadEvent::Record(record),
+                    ..
                 })) => {
                     record_text::print(output, self.format, &stream, &record)?;
                     left = left.map(|left| left - 1);
@@ -220,19 +221,19 @@ impl Args {
                 Some(Ok(MergedEvent {
                     stream,
                     event: ReadEvent::Malformed(set),
+                    ..
                 })) => {
                     tracing::error!("stream {stream}: {set}; skipped");
                 }
-                Some(Err(fault)) => match &fault.kind {
-                    StreamErrorKind::Recreated => tracing::warn!("{fault}"),
-                    StreamErrorKind::Unreadable(error) if tail::is_unreachable(error) => {
-                        tracing::warn!("{fault}")
-                    }
-                    StreamErrorKind::Unreadable(error) => {
+                Some(Err(fault)) => {
+                    if let StreamErrorKind::Unreadable(error) = &fault.kind
+                        && !tail::is_unreachable(error)
+                    {
                         save(reader)?;
                         return Err(tail::read_error(&fault.stream, error));
                     }
-                },
+                    tracing::warn!("{fault}");
+                }
                 None => break,
             }
             unsaved = true;

@@ -429,6 +429,7 @@ fn print_event(
         Ok(MergedEvent {
             stream,
             event: ReadEvent::Record(record),
+            ..
         }) => {
             record_text::print(output, Format::Text, &stream, &record)?;
             read_back.read(RecordDigest::of(&record.payload));
@@ -436,18 +437,14 @@ fn print_event(
         Ok(MergedEvent {
             stream,
             event: ReadEvent::Malformed(set),
+            ..
         }) => tracing::error!("stream {stream}: {set}; skipped"),
         Err(StreamError {
             stream,
             kind: StreamErrorKind::Unreadable(error),
             ..
         }) => return Err(tail::read_error(&stream, &error)),
-        Err(
-            fault @ StreamError {
-                kind: StreamErrorKind::Recreated,
-                ..
-            },
-        ) => tracing::warn!("{fault}"),
+        Err(fault) => tracing::warn!("{fault}"),
     }
     Ok(())
 }

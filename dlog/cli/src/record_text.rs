@@ -108,14 +108,7 @@ mod tests {
     fn printed(format: Format, payload: &'static [u8]) -> String {
         let captured = CapturedOutput::default();
         let payload = Bytes::from_static(payload);
-        let record = Record {
-            dlsn: Dlsn::INITIAL,
-            payload,
-            written_unix_ms: 7,
-            set: None,
-            set_slot: 0,
-            set_slots: 1,
-        };
+        let record = Record::new(Dlsn::INITIAL, payload, 7);
         print(
             &captured.output(),
             format,

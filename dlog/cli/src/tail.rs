@@ -146,6 +146,7 @@ pub(crate) fn log_counters(counters: MergeCounters) {
         duplicates_dropped,
         beyond_window,
         writers_forgotten,
+        ..
     } = counters;
     let read = counted(delivered, "record");
     let dropped = counted(duplicates_dropped, "duplicate");

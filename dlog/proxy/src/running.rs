@@ -311,6 +311,7 @@ impl Drop for RunningProxy {
 
 /// Streams and requests that a proxy works on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProxyLoad {
     /// Number of streams that are owned or being acquired.
     pub streams: usize,
@@ -322,6 +323,7 @@ pub struct ProxyLoad {
 
 /// Result of draining a proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DrainReport {
     /// Number of connections that were closed with every request answered.
     pub connections_finished: usize,

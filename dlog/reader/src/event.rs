@@ -26,6 +26,7 @@ impl ReadEvent {
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// Its position in the stream.
     pub dlsn: Dlsn,
@@ -43,8 +44,24 @@ pub struct Record {
     pub set_slots: u32,
 }
 
+impl Record {
+    /// Creates a record that was written alone, for tests of what an application does with records.
+    #[must_use]
+    pub const fn new(dlsn: Dlsn, payload: Bytes, written_unix_ms: u64) -> Self {
+        Self {
+            dlsn,
+            payload,
+            written_unix_ms,
+            set: None,
+            set_slot: 0,
+            set_slots: 1,
+        }
+    }
+}
+
 /// A record set that cannot be read: no record at its positions can be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MalformedSet {
     /// Position of its first record at or after the reader's start.
     pub dlsn: Dlsn,

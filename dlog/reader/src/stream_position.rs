@@ -7,6 +7,7 @@ use distributedlog::Dlsn;
 /// time at which the stream was created, in milliseconds since 1970. A stream that is deleted and
 /// created again has other records at the same DLSNs, and another time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamPosition {
     /// The position.
     pub dlsn: Dlsn,
@@ -15,10 +16,21 @@ pub struct StreamPosition {
     pub created_unix_ms: Option<u64>,
 }
 
+impl StreamPosition {
+    /// Creates the position of these parts.
+    #[must_use]
+    pub const fn new(dlsn: Dlsn, created_unix_ms: Option<u64>) -> Self {
+        Self {
+            dlsn,
+            created_unix_ms,
+        }
+    }
+}
+
 /// Reason why a position is not one of a stream. A reader that started there would skip records, or
 /// wait for ever, in silence.
 #[cfg(feature = "store")]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum StreamPositionError {
     /// The position belongs to a stream that was deleted; another one has the name now.
     Recreated {
@@ -114,6 +126,9 @@ impl fmt::Display for StreamPositionError {
         }
     }
 }
+
+#[cfg(feature = "store")]
+distributedlog::debug_is_display!(StreamPositionError);
 
 #[cfg(feature = "store")]
 impl core::error::Error for StreamPositionError {}

@@ -27,6 +27,7 @@ pub struct Report {
 
 /// Counters of a merged reader of the streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadCounters {
     /// Sets that were delivered at least once.
     pub delivered: u64,
@@ -38,6 +39,7 @@ pub struct ReadCounters {
 
 /// Load in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoadPerSecond {
     /// Sets that arrived.
     pub sets: u64,

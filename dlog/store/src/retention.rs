@@ -76,6 +76,7 @@ impl Retention {
 
 /// The properties of a log segment that retention depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetainedSegment {
     /// True if no further entry will be added.
     pub is_completed: bool,

@@ -299,10 +299,7 @@ impl Driver {
         tracing::debug!(%host, reason, "a proxy's connection has ended");
         while let Some(lost) = open.session.poll_lost() {
             self.note_failure(lost.request, &reason);
-            let failure = Failure {
-                known: lost.known,
-                ..Failure::unanswered(close_reason.cause())
-            };
+            let failure = Failure::unanswered(close_reason.cause()).with_known(lost.known);
             self.client.handle_failed(now, host, lost.request, failure);
         }
         if was_ready {

@@ -220,10 +220,7 @@ impl<F: WriterFeatures, S: SessionFeatures> Device<F, S> {
             self.finish(
                 now,
                 lost.request,
-                Err(Failure {
-                    known: lost.known,
-                    ..Failure::unanswered(Cause::ConnectionLost)
-                }),
+                Err(Failure::unanswered(Cause::ConnectionLost).with_known(lost.known)),
             );
         }
         self.session = connect(now);

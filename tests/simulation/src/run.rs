@@ -255,6 +255,7 @@ fn check_idle(world: &mut World) {
             streams,
             requests,
             bytes,
+            ..
         } = proxy.load();
         assert!(
             streams <= world.streams().len(),

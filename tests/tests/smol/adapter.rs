@@ -266,10 +266,7 @@ impl Line {
     fn lose(&mut self) {
         self.is_lost = true;
         while let Some(Lost { request, known, .. }) = self.session.poll_lost() {
-            let failure = Failure {
-                known,
-                ..Failure::unanswered(Cause::ConnectionLost)
-            };
+            let failure = Failure::unanswered(Cause::ConnectionLost).with_known(known);
             self.finish(request, Err(failure));
         }
     }

@@ -2,6 +2,7 @@ use core::fmt;
 
 /// Bytes that are no record set: what was wrong, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordSetError {
     /// Offset of the first wrong byte: counted from the start of the set, or, behind the header of
     /// a compressed set, as if its payload were stored uncompressed.

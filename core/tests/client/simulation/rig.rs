@@ -533,10 +533,7 @@ impl Rig {
                     "bytes of it had left"
                 );
             }
-            let failure = Failure {
-                known: lost.known,
-                ..Failure::not_sent(Cause::ConnectionLost)
-            };
+            let failure = Failure::not_sent(Cause::ConnectionLost).with_known(lost.known);
             self.client
                 .handle_failed(self.now, connection.host, lost.request, failure);
         }

@@ -124,6 +124,7 @@ impl LineReporter {
                     }
                     AttemptOutcome::GivenUp => format!("given up after {took}"),
                     AttemptOutcome::Outstanding => format!("not answered for {took}"),
+                    other => format!("{other:?} after {took}"),
                 };
             }
         }
@@ -199,6 +200,7 @@ impl<'a> AttemptJson<'a> {
             }
             AttemptOutcome::GivenUp => ("given up", None, None),
             AttemptOutcome::Outstanding => ("outstanding", None, None),
+            _ => ("unknown", None, None),
         };
         Self {
             stream: &attempt.stream,

@@ -51,6 +51,7 @@ pub(super) fn percent(progress: CheckProgress) -> String {
     let CheckProgress {
         checked_bytes,
         total_bytes,
+        ..
     } = progress;
     let percent = (checked_bytes * 100).checked_div(total_bytes);
     format!("checked {} %", percent.unwrap_or(100))

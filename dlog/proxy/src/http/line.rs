@@ -145,10 +145,7 @@ impl EventEncoder {
     /// Encodes a record, or the place of a set that cannot be decoded, of the stream that was
     /// created at this time.
     pub(super) fn event(self, event: &ReadEvent, created_unix_ms: u64, out: &mut Vec<u8>) {
-        let at = |dlsn| StreamPosition {
-            dlsn,
-            created_unix_ms: Some(created_unix_ms),
-        };
+        let at = |dlsn| StreamPosition::new(dlsn, Some(created_unix_ms));
         match event {
             ReadEvent::Record(record) => {
                 let after = at(record.dlsn);

@@ -56,10 +56,7 @@ impl Serialize for ShortDlsn {
 
 /// Returns the position that follows in the same stream.
 pub(super) const fn next_slot(position: StreamPosition) -> StreamPosition {
-    StreamPosition {
-        dlsn: position.dlsn.slot(1),
-        ..position
-    }
+    StreamPosition::new(position.dlsn.slot(1), position.created_unix_ms)
 }
 
 /// Returns the position after which this one is the next.
@@ -150,9 +147,7 @@ pub(super) fn parse(place: &str, text: &str) -> Result<StreamPosition, Problem> 
     } else {
         dlsn.replace(' ', "+")
     };
-    Ok(StreamPosition {
-        dlsn: parse_dlsn(&restored)
-            .map_err(|error| Problem::bad_request(format!("{place}: {error}")))?,
-        created_unix_ms: created_unix_ms.transpose()?,
-    })
+    let dlsn =
+        parse_dlsn(&restored).map_err(|error| Problem::bad_request(format!("{place}: {error}")))?;
+    Ok(StreamPosition::new(dlsn, created_unix_ms.transpose()?))
 }

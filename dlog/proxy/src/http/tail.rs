@@ -322,10 +322,7 @@ impl RecordStream {
 
     /// Returns the position of the next record.
     fn position(&self) -> StreamPosition {
-        StreamPosition {
-            dlsn: self.reader.position(),
-            created_unix_ms: Some(self.created_unix_ms),
-        }
+        StreamPosition::new(self.reader.position(), Some(self.created_unix_ms))
     }
 
     async fn find(&mut self) -> TailStep {

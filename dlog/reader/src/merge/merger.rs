@@ -14,6 +14,7 @@ const MAX_DROPS_PER_POLL: u32 = 1024;
 /// Counters of a merged reader since it was created. All count records, except
 /// `writers_forgotten`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MergeCounters {
     /// Records that were delivered.
     pub delivered: u64,

@@ -13,6 +13,7 @@ use crate::{LogReader, ReadEvent};
 
 /// An item that a [`MultiReader`] delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MergedEvent {
     /// The stream that the item was read from.
     pub stream: StreamName,
@@ -23,6 +24,7 @@ pub struct MergedEvent {
 
 /// A stream could not be read, or was replaced by another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamError {
     /// The stream.
     pub stream: StreamName,
@@ -36,6 +38,7 @@ pub struct StreamError {
 
 /// Kind of a [`StreamError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StreamErrorKind {
     /// The stream could not be read.
     Unreadable(StoreError),

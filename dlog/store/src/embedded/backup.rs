@@ -31,6 +31,7 @@ const AT_ONCE: usize = 1 << 20;
 
 /// Result of a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BackupReport {
     /// Identity of the store, if its files have one.
     pub id: Option<StoreId>,

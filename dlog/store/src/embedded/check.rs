@@ -25,6 +25,7 @@ const SPAN: usize = 1 << 20;
 
 /// State of a store's files.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct CheckReport {
     /// The store's identity, if its files have one.
     pub id: Option<StoreId>,
@@ -46,6 +47,7 @@ pub struct CheckReport {
 
 /// A damaged or missing part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Damage {
     /// The file.
     pub path: String,
@@ -71,6 +73,7 @@ impl Damage {
 
 /// Consecutive entries of a log segment that are lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LostEntries {
     /// The stream.
     pub stream: StreamName,
@@ -84,6 +87,7 @@ pub struct LostEntries {
 
 /// Progress of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckProgress {
     /// Bytes that have been checked.
     pub checked_bytes: u64,

@@ -47,6 +47,7 @@ impl VolumeState {
 
 /// The space that a store takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoreSpace {
     /// Number of volumes, the one that is written included.
     pub volumes: u64,

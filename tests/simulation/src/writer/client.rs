@@ -493,10 +493,7 @@ impl ProxyClient {
         };
         let was_ready = open.session.is_ready();
         while let Some(lost) = open.session.poll_lost() {
-            let failure = Failure {
-                known: lost.known,
-                ..Failure::unanswered(cause)
-            };
+            let failure = Failure::unanswered(cause).with_known(lost.known);
             self.client.handle_failed(now, proxy, lost.request, failure);
         }
         if was_ready {

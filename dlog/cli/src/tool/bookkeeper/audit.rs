@@ -107,24 +107,21 @@ mod tests {
 
     #[test]
     fn an_audit_lists_what_has_no_name_and_what_is_missing() {
-        let audit = Audit {
-            streams: 1,
-            ledgers: 3,
-            named: 2,
-            unnamed: vec![FoundLedger {
-                ledger: 7,
-                state: LedgerState::Closed,
-                last_entry: Some(0),
-                bytes: 10,
-                quorums: [3, 3, 2],
-                ensembles: Vec::new(),
-                created_unix_ms: Some(1_795_449_504_000),
-            }],
-            missing: vec![MissingLedger {
-                stream: "s".to_owned(),
-                ledger: 9,
-            }],
-        };
+        let mut audit = Audit::default();
+        (audit.streams, audit.ledgers, audit.named) = (1, 3, 2);
+        audit.unnamed = vec![FoundLedger {
+            ledger: 7,
+            state: LedgerState::Closed,
+            last_entry: Some(0),
+            bytes: 10,
+            quorums: [3, 3, 2],
+            ensembles: Vec::new(),
+            created_unix_ms: Some(1_795_449_504_000),
+        }];
+        audit.missing = vec![MissingLedger {
+            stream: "s".to_owned(),
+            ledger: 9,
+        }];
         assert_eq!(
             text(&audit),
             "\

@@ -281,6 +281,7 @@ impl ReadEntriesArgs {
             txid,
             position,
             payload,
+            ..
         } = record;
         let mut text = format!("\n  {kind} (txid = {txid}, position = {position}");
         write!(text, ", bytes = {})", payload.len()).expect("a string takes every text");

@@ -38,6 +38,7 @@ pub struct MissingLedger {
 
 /// Result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Audit {
     /// Streams of the namespace.
     pub streams: usize,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// Something that is wrong with a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// The stream.
     pub stream: String,

@@ -15,6 +15,7 @@ const READ_AHEAD: usize = 16;
 
 /// Bookies of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Bookies {
     /// Bookies that take entries.
     pub writable: Vec<String>,
@@ -55,6 +56,7 @@ pub struct FoundLedger {
 
 /// Entry of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LedgerEntry {
     /// Number of the entry.
     pub entry: EntryId,
@@ -68,6 +70,7 @@ pub struct LedgerEntry {
 
 /// Record of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LedgerRecord {
     /// Kind: `record`, `record set`, `control` or `end of stream`.
     pub kind: &'static str,
