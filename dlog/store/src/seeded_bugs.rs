@@ -21,6 +21,8 @@ distributedlog::seeded_bugs! {
     SalvageStopsAtDamage = "salvage-stops-at-damage";
     /// A repair leaves the last of the entries that are lost as it is.
     RepairForgetsAnEntry = "repair-forgets-an-entry";
+    /// What a process finds when it starts is built on before its name is durable.
+    FoundNameNotSynced = "found-name-not-synced";
     /// A backup's volumes get durable names in any order.
     BackupNamesInAnyOrder = "backup-names-in-any-order";
 }

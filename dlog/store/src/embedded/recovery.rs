@@ -1,10 +1,10 @@
 //! Recovery: reads the newest snapshot, the indexes of sealed volumes, and the journal after the
 //! snapshot.
 //!
-//! Recovery removes files that were never completed and changes nothing else, so it can be
-//! interrupted and repeated at any point. A missing index or snapshot of a sealed volume becomes a
-//! job of the maintenance thread. The next volume, which begins with a copy of the journal's last
-//! batch, is created like every other one.
+//! Recovery makes what it finds durable, removes files that were never completed and changes
+//! nothing else, so it can be interrupted and repeated at any point. A missing index or snapshot of
+//! a sealed volume becomes a job of the maintenance thread. The next volume, which begins with a
+//! copy of the journal's last batch, is created like every other one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -49,7 +49,8 @@ pub(super) struct Recovered {
 /// Rebuilds the store's state from its folder, and removes files that were never completed.
 pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, StoreError> {
     let files = Files::list(disk, folder)?;
-    let recovered = read_files(disk, folder, &files, Access::Write)?;
+    let recovered = read_files(disk, folder, &files)?;
+    make_durable(disk, folder, &recovered)?;
     for error in &recovered.healing {
         tracing::warn!("{error}; it is made again");
     }
@@ -61,16 +62,41 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
 /// Rebuilds the store's state from its folder, and changes nothing.
 pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Recovered, StoreError> {
     let files = Files::list(disk, folder)?;
-    read_files(disk, folder, &files, Access::Read)
+    read_files(disk, folder, &files)
 }
 
-/// Rebuilds the store's state. With write access, makes its last volume durable.
-fn read_files(
+/// Makes what was recovered durable: the contents of the last volume, and all names.
+///
+/// The tail batch is served from the last volume until the next one has a copy of it, which can
+/// take long on a full disk. The previous process may have ended between the rename of that volume
+/// and the folder's sync. Until its name is durable, nothing that it makes unnecessary may be
+/// removed: not the end of the volume before it, of which it has a copy.
+pub(super) fn make_durable(
     disk: &dyn Disk,
     folder: &Path,
-    files: &Files,
-    access: Access,
-) -> Result<Recovered, StoreError> {
+    recovered: &Recovered,
+) -> Result<(), StoreError> {
+    let Some(tail_batch) = &recovered.tail_batch else {
+        return Ok(());
+    };
+    let path = file_path(folder, FileKind::Volume, tail_batch.newest.number);
+    match disk.open(&path, Access::Write) {
+        Ok(file) => file.sync_data(),
+        // A repair continues behind a volume that is lost.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+    .map_err(|error| store_error(&path, &error))?;
+    #[cfg(seeded_bugs)]
+    if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::FoundNameNotSynced) {
+        return Ok(());
+    }
+    disk.sync_folder(folder)
+        .map_err(|error| store_error(folder, &error))
+}
+
+/// Rebuilds the store's state.
+fn read_files(disk: &dyn Disk, folder: &Path, files: &Files) -> Result<Recovered, StoreError> {
     let (mut jobs, mut healing) = (Vec::new(), Vec::new());
     let mut state = match files.snapshots.last() {
         Some(&base) => {
@@ -104,7 +130,7 @@ fn read_files(
     };
     if let Some(&last) = files.volumes.last() {
         for number in base..=last {
-            replay(disk, folder, (number, last), access, &mut recovered)?;
+            replay(disk, folder, (number, last), &mut recovered)?;
         }
     }
     if recovered.tail_batch.is_none() && !files.snapshots.is_empty() {
@@ -370,16 +396,10 @@ fn replay(
     disk: &dyn Disk,
     folder: &Path,
     (number, last): (u64, u64),
-    last_access: Access,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
     let path = file_path(folder, FileKind::Volume, number);
-    let access = if number == last {
-        last_access
-    } else {
-        Access::Read
-    };
-    let file = disk.open(&path, access).map_err(|error| {
+    let file = disk.open(&path, Access::Read).map_err(|error| {
         let is_missing = error.kind() == io::ErrorKind::NotFound;
         if is_missing {
             missing(&path, "the journal has volumes before and after it")
@@ -422,12 +442,7 @@ fn replay(
         newest,
         &mut recovered.state,
     )?);
-    if access == Access::Read {
-        return Ok(());
-    }
-    // The tail batch is served from here until the next volume has a copy of it, which can take
-    // long on a full disk.
-    file.sync_data().map_err(|error| store_error(&path, &error))
+    Ok(())
 }
 
 /// Applies the entries and changes of the journal's last volume. Returns its last batch, which is

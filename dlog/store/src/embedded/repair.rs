@@ -8,6 +8,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::check::{CheckProgress, CheckReport, survey};
 use super::disk::{Disk, store_error};
 use super::frame::EntryKey;
+use super::recovery;
 use super::request::{CommitRequest, committer_ended};
 use super::shared::{Shared, StoreEnv, UnixClock};
 use super::{EmbeddedSettings, StoreSteps, lock, start};
@@ -43,6 +44,7 @@ pub fn repair(
     if surveyed.report.is_intact() {
         return Ok(surveyed.report);
     }
+    recovery::make_durable(&*disk, &folder, &surveyed.recovered)?;
     let env = StoreEnv {
         disk,
         unix_ms,

@@ -511,6 +511,7 @@ fn every_seeded_bug_of_the_store_is_found() {
         let with_files = std::panic::catch_unwind(|| {
             super::faults::without_its_lock_file_a_process_acknowledges_nothing_more();
             super::repair::a_flipped_bit_anywhere_costs_the_entry_that_it_is_in_and_no_other();
+            super::names::a_volume_whose_name_may_be_lost_takes_nothing_from_the_one_before_it();
             super::backup::an_interrupted_backup_leaves_the_previous_one_or_the_new_one();
         });
         if with_files.is_err() {

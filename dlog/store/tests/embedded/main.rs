@@ -7,6 +7,7 @@ mod faults;
 mod identity;
 mod metrics;
 mod model;
+mod names;
 mod panics;
 mod reading;
 mod real;

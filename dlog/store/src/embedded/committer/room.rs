@@ -267,12 +267,6 @@ impl Committer {
     ) -> Result<(), StoreError> {
         let shared = &self.shared;
         let folder = &shared.settings.folder;
-        if self.tail_batch.is_some() {
-            // The previous process may have ended between a rename and its sync. The name of the
-            // volume before this one must be durable before this one's is.
-            let synced = shared.disk.sync_folder(folder);
-            synced.map_err(|error| store_error(folder, &error))?;
-        }
         let written = file.write_at(bytes, 0).and_then(|()| file.sync_data());
         written.map_err(|error| store_error(path, &error))?;
         // From here on the next volume may exist, with a header that states where this one ends:
