@@ -187,7 +187,12 @@ impl Connection {
     pub(super) fn arrive(&mut self, from: usize, segment: Segment) {
         let pipe = &mut self.pipes[from];
         match segment {
-            Segment::Bytes(bytes) => pipe.arrived.extend(bytes),
+            Segment::Bytes(bytes) if pipe.receive_state == ReceiveState::Open => {
+                pipe.arrived.extend(bytes);
+            }
+            // What was sent behind a break, of which the sender has not heard yet: bytes before it
+            // are lost, and the stream must not go on behind the gap.
+            Segment::Bytes(_) => {}
             Segment::End if pipe.receive_state == ReceiveState::Open => {
                 pipe.receive_state = ReceiveState::Ended
             }
@@ -207,5 +212,27 @@ impl Connection {
     pub(super) fn is_over(&self) -> bool {
         self.ends.iter().all(|end| *end != EndState::Open)
             && self.pipes.iter().all(|pipe| pipe.in_flight.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_were_sent_behind_a_break_do_not_arrive() {
+        let at = HostId(1).address(7000);
+        let mut connection = Connection::new([HostId(0), HostId(1)], 1, at, 1 << 10);
+        connection.pipes[0].send(1, Segment::Bytes(vec![1; 10]));
+        connection.pipes[0].cut(4);
+        connection.pipes[0].send(2, Segment::Reset);
+        connection.pipes[0].send(2, Segment::Bytes(vec![2; 10]));
+        while let Some((_, segment)) = connection.pipes[0].in_flight.pop_front() {
+            connection.arrive(0, segment);
+        }
+        let arrived = connection.read(1, 100, None).expect("four bytes arrived");
+        assert_eq!(arrived, Some(vec![1; 4]));
+        let error = connection.read(1, 100, None).expect_err("it is broken");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 }
