@@ -12,15 +12,19 @@ const MAX_LATE_IN_A_ROW: u32 = 8;
 ///
 /// Deadlines are times of day, so a client whose clock is a minute slow sends only requests whose
 /// deadlines have passed, and would be refused for ever. But a request that comes to a connection
-/// with nothing in flight did not wait for this proxy: when requests are late all the time, the
-/// least delay of such a request is the skew of the clocks plus the shortest time on the way. From
-/// then on that much is added to deadlines, and a request's delay beyond it still counts.
+/// with nothing in flight did not wait for this proxy: when requests are refused as late all the
+/// time, the least delay of such a request is the skew of the clocks plus the shortest time on the
+/// way. From then on that much is added to deadlines, and a request's delay beyond it still counts.
+/// If all are late even so, the skew has grown, because one of the clocks was set again, and it is
+/// estimated anew.
 #[derive(Debug, Default)]
 pub(super) struct ClockSkewEstimate {
-    /// Number of late requests in a row.
-    late: u32,
+    /// Number of requests in a row that were refused.
+    refused: u32,
     /// Least delay of those that found nothing in flight, by the two clocks, in nanoseconds.
-    least: Option<i64>,
+    least_refused: Option<i64>,
+    /// Delay, in nanoseconds, that does not count. `None`: the clocks agree, as far as is known.
+    skew: Option<i64>,
 }
 
 impl ClockSkewEstimate {
@@ -45,19 +49,34 @@ impl ClockSkewEstimate {
         let took = i64::try_from(unix_nanos)
             .unwrap_or(i64::MAX)
             .saturating_sub(sent.timestamp_ns);
-        self.late = self.late.saturating_add(1);
         if idle {
-            self.least = Some(self.least.map_or(took, |least| least.min(took)));
+            self.skew = self.skew.map(|skew| skew.min(took));
         }
-        let Some(least) = self.least.filter(|_| self.late > MAX_LATE_IN_A_ROW) else {
+        if let Some(deadline) = self.extended(sent, took, now) {
+            (self.refused, self.least_refused) = (0, None);
+            return Ok(deadline);
+        }
+        self.refused = self.refused.saturating_add(1);
+        if idle {
+            self.least_refused = Some(self.least_refused.map_or(took, |least| least.min(took)));
+        }
+        if self.refused <= MAX_LATE_IN_A_ROW || self.least_refused.is_none() {
             return Err(DeadlinePassed);
+        }
+        *self = Self {
+            skew: self.least_refused,
+            ..Self::default()
         };
-        let waited = Duration::from_nanos(u64::try_from(took.saturating_sub(least)).unwrap_or(0));
-        sent.budget()
-            .checked_sub(waited)
-            .filter(|left| !left.is_zero())
-            .map(|left| now + left)
-            .ok_or(DeadlinePassed)
+        self.extended(sent, took, now).ok_or(DeadlinePassed)
+    }
+
+    /// Returns the deadline of a request that took this long, extended by the skew. `None` if it
+    /// has passed even so.
+    fn extended(&self, sent: Deadline, took: i64, now: Instant) -> Option<Instant> {
+        let waited = took.saturating_sub(self.skew?);
+        let waited = Duration::from_nanos(u64::try_from(waited).unwrap_or(0));
+        let left = sent.budget().checked_sub(waited)?;
+        (!left.is_zero()).then(|| now + left)
     }
 }
 
@@ -106,6 +125,27 @@ mod tests {
     fn requests_that_all_waited_behind_others_stay_late_in_any_number() {
         let mut clock_skew = ClockSkewEstimate::default();
         assert!((0..100).all(|_| sent(&mut clock_skew, 2_000, false).is_none()));
+    }
+
+    #[test]
+    fn a_clock_that_becomes_slower_still_is_served_after_eight_refusals_again() {
+        let mut clock_skew = ClockSkewEstimate::default();
+        let mut refusals = |millis_ago| {
+            let is_refused = |_: &i32| sent(&mut clock_skew, millis_ago, true).is_none();
+            (0..20).take_while(is_refused).count()
+        };
+        assert_eq!(refusals(2_000), 8);
+        assert_eq!(refusals(60_000), 8, "it was set back");
+        assert_eq!(refusals(2_500), 0, "and forward again");
+        assert_eq!(refusals(60_000), 8);
+    }
+
+    #[test]
+    fn the_estimate_stays_while_requests_wait_behind_others() {
+        let mut clock_skew = ClockSkewEstimate::default();
+        assert!((0..9).any(|_| sent(&mut clock_skew, 60_000, true).is_some()));
+        assert!((0..100).all(|_| sent(&mut clock_skew, 61_500, false).is_none()));
+        assert_eq!(sent(&mut clock_skew, 60_400, false), Some(600));
     }
 
     #[test]
