@@ -66,6 +66,7 @@ fn table(page: &mut String, rows: impl Iterator<Item = &'static SettingRow>, ori
                 .map(|s| s.to_builder().value(row.name))
                 != Ok(value);
             let text = match value {
+                Some(SettingValue::Time(time)) if differs => format!("{} ms", time.as_millis()),
                 Some(value) if differs => value.to_string(),
                 Some(_) | None => String::new(),
             };
