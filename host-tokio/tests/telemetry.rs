@@ -204,8 +204,10 @@ async fn a_stream_that_is_avoided_and_writes_that_all_fail_are_warned_of_once_in
         first_backoff: Duration::from_secs(100),
         max_backoff: Duration::from_secs(100),
     };
-    let settings = Settings::builder().health(health).build().unwrap();
-    let (writer, mut peer) = writer(&proxy, settings).await;
+    let settings = Settings::builder().health(health);
+    // Writes fail often enough for the lines.
+    let settings = settings.request_timeout(Duration::from_millis(500));
+    let (writer, mut peer) = writer(&proxy, settings.build().unwrap()).await;
     let refuse = async {
         loop {
             let call = peer.call().await;
