@@ -2,13 +2,15 @@
 //! reads, the readers of the library, and commands, in turns.
 //!
 //! `cargo bench -p distributedlog-tests --bench read`. `DLOG_READ_MB` (256) is the size of each
-//! journal, `DLOG_READ_ROUNDS` (5) the number of turns. The folder is made below the current
+//! journal, `DLOG_READ_ROUNDS` (5) the number of turns; `DLOG_READ_ONLY=merged` leaves out what is
+//! not of several streams. The folder is made below the current
 //! folder, or below `DLOG_BENCH_FOLDER`. Rates are medians of the rounds; MB are those of the
 //! entries, with their headers, and `of the file` compares with the row `file` of the same run. On
 //! a busy machine look at the last column: it is the processor time of this process, without that
 //! of the commands.
 
 use core::hint::black_box;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -20,7 +22,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use distributedlog::Dlsn;
 use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
-use distributedlog_reader::{LogReader, MergeSettings, MultiReader, ReadEvent};
+use distributedlog_proxy::Proxy;
+use distributedlog_reader::{
+    HttpSource, LogReader, MergeSettings, MultiReader, MultiStreamReader, ReadEvent, Source,
+};
 use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
 use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings, serve};
 use distributedlog_store::uri::Uri;
@@ -235,6 +240,33 @@ async fn read_merged(written: &Written) -> u64 {
     records
 }
 
+/// Creates a reader for applications of all streams, up to their ends.
+fn application_reader(written: &Written, source: impl Into<Source>) -> MultiStreamReader {
+    let streams = written.streams.iter().map(StreamName::as_str);
+    let reader = MultiStreamReader::builder(source).streams(streams);
+    reader.follow(false).build().expect("valid settings")
+}
+
+async fn read_one_by_one(mut reader: MultiStreamReader) -> u64 {
+    let mut records = 0;
+    while let Some(record) = reader.next().await {
+        black_box(record.expect("it is read"));
+        records += 1;
+    }
+    records
+}
+
+/// Reads batches with the position behind each, as an application that commits both.
+async fn read_batches(mut reader: MultiStreamReader) -> u64 {
+    let most = NonZeroUsize::new(1000).expect("not zero");
+    let mut records = 0;
+    while let Some(batch) = reader.next_batch(most).await.expect("it is read") {
+        records += batch.records.len() as u64;
+        black_box(batch.position);
+    }
+    records
+}
+
 /// Runs a command, and throws its output away.
 fn command(arguments: &[&str]) {
     let mut command = Command::new(binary::dlog());
@@ -352,29 +384,64 @@ async fn one_stream(title: &str, entries: Entries, bytes: usize, rounds: usize) 
 
 async fn merged(bytes: usize, rounds: usize) {
     let written = Written::new(Entries::Sets, STREAMS, bytes).await;
-    let journal = written.bytes;
+    let (store, records) = (&written.store, written.records);
     let mut table = Table::default();
     for _ in 0..rounds {
+        let journal = written.bytes;
         let file = async { read_files(written.folder.path(), journal, Memory::OneBuffer) };
         timed(&mut table, "file", journal, file).await;
         let reader = read_merged(&written);
-        timed(&mut table, "merged reader", written.records, reader).await;
+        timed(&mut table, "`MultiReader`", records, reader).await;
+        let reader = application_reader(&written, Arc::clone(store));
+        let reader = read_one_by_one(reader);
+        timed(&mut table, "`MultiStreamReader`", records, reader).await;
+        let reader = application_reader(&written, Arc::clone(store));
+        let reader = read_batches(reader);
+        timed(&mut table, "… in batches of 1,000", records, reader).await;
     }
     let title = "sets of 16 KiB in 5 streams";
-    table.print(title, journal, written.records);
+    table.print(title, written.bytes, records);
+}
+
+/// Reads over the HTTP port of a proxy in the same process: the processor time is of both.
+async fn over_http(bytes: usize, rounds: usize) {
+    let written = Written::new(Entries::Sets, STREAMS, bytes).await;
+    let any = ([127, 0, 0, 1], 0).into();
+    let settings = distributedlog_proxy::Settings::builder();
+    let settings = settings.listen(any).http_listen(Some(any));
+    let settings = settings.build().expect("valid settings");
+    let proxy = Proxy::start(settings, Arc::clone(&written.store)).await;
+    let proxy = proxy.expect("it starts");
+    let url = format!("http://{}", proxy.http_addr().expect("it has the port"));
+    let mut table = Table::default();
+    for _ in 0..rounds {
+        let reader = application_reader(&written, HttpSource::new([&*url]));
+        let reader = read_one_by_one(reader);
+        timed(&mut table, "`MultiStreamReader`", written.records, reader).await;
+        let reader = application_reader(&written, HttpSource::new([&*url]));
+        let reader = read_batches(reader);
+        timed(&mut table, "… in batches of 1,000", written.records, reader).await;
+    }
+    let title = "sets of 16 KiB in 5 streams, over HTTP";
+    table.print(title, written.bytes, written.records);
+    proxy.drain().await;
 }
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let bytes = variable("DLOG_READ_MB", 256) << 20;
     let rounds = variable("DLOG_READ_ROUNDS", 5).max(1);
+    let only_merged = std::env::var("DLOG_READ_ONLY").is_ok_and(|only| only == "merged");
     runtime.block_on(async {
-        let title = "sets of 16 KiB of 100-byte records";
-        one_stream(title, Entries::Sets, bytes, rounds).await;
-        let title = "entries of 16 KiB";
-        one_stream(title, Entries::Single(16 << 10), bytes, rounds).await;
-        let title = "entries of 100 bytes, an eighth";
-        one_stream(title, Entries::Single(100), bytes / 8, rounds).await;
+        if !only_merged {
+            let title = "sets of 16 KiB of 100-byte records";
+            one_stream(title, Entries::Sets, bytes, rounds).await;
+            let title = "entries of 16 KiB";
+            one_stream(title, Entries::Single(16 << 10), bytes, rounds).await;
+            let title = "entries of 100 bytes, an eighth";
+            one_stream(title, Entries::Single(100), bytes / 8, rounds).await;
+        }
         merged(bytes, rounds).await;
+        over_http(bytes / 4, rounds).await;
     });
 }
