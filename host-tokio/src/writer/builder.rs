@@ -3,7 +3,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use distributedlog::Transport;
-use distributedlog::async_writer::{self, HeapSlots, Runner, State};
+use distributedlog::async_writer::{self, HeapSlots, State};
 use distributedlog::writer::{
     Heap, Identity, Settings, SettingsBuilder, StreamCount, Writer, WriterId,
 };
@@ -11,7 +11,7 @@ use distributedlog::writer::{
 use super::keyed::{Lane, lane_settings, run_lanes};
 use super::shared_transport::share;
 use super::watch::Watch;
-use super::{KeyedWriter, MultiStreamWriter, SharedState, StreamNames};
+use super::{KeyedWriter, MultiStreamWriter, StreamNames};
 #[cfg(feature = "tls")]
 use crate::Tls;
 use crate::driver::SharedCounters;
@@ -177,13 +177,8 @@ impl MultiStreamWriterBuilder {
     pub async fn build(self) -> Result<MultiStreamWriter, BuildError> {
         let (settings, transport) = self.connect().await?;
         let parts = Parts::of(&transport);
-        let (writer, runner, watch) = parts.writer(settings, transport)?;
-        tokio::spawn(async move {
-            tokio::select! {
-                () = runner.run() => {}
-                () = watch.run() => {}
-            }
-        });
+        let (writer, work) = parts.writer(settings, transport)?;
+        tokio::spawn(work);
         Ok(writer)
     }
 
@@ -207,14 +202,9 @@ impl MultiStreamWriterBuilder {
         let mut runners = Vec::with_capacity(names.len());
         for (lane, transport) in (0..).zip(transports) {
             let settings = lane_settings(&settings, lane, names.len());
-            let (writer, runner, watch) = parts.writer(settings, transport)?;
+            let (writer, work) = parts.writer(settings, transport)?;
             lanes.push(writer);
-            runners.push(Some(Box::pin(async move {
-                tokio::select! {
-                    () = runner.run() => {}
-                    () = watch.run() => {}
-                }
-            }) as Lane));
+            runners.push(Some(Box::pin(work) as Lane));
         }
         tokio::spawn(run_lanes(runners, deliveries));
         Ok(KeyedWriter::new(lanes, &names))
@@ -233,7 +223,7 @@ impl MultiStreamWriterBuilder {
     }
 }
 
-/// What the writers over one transport share.
+/// Parts that the writers over one transport share.
 struct Parts {
     streams: StreamNames,
     clock: TokioClock,
@@ -251,12 +241,19 @@ impl Parts {
         }
     }
 
-    /// Makes a writer and what a task must drive: its runner, and what looks after it.
-    fn writer<T: Transport>(
+    /// Makes a writer, and the future that a task must drive: it does the writer's work, and looks
+    /// after the writer.
+    fn writer<T: Transport + Send + 'static>(
         &self,
         settings: Settings,
         transport: T,
-    ) -> Result<(MultiStreamWriter, Runner<SharedState, T>, Watch), BuildError> {
+    ) -> Result<
+        (
+            MultiStreamWriter,
+            impl Future<Output = ()> + Send + 'static + use<T>,
+        ),
+        BuildError,
+    > {
         let count = self.streams.members().len();
         let count = StreamCount::new(count).map_err(BuildError::Writer)?;
         let memory = Heap::new(&settings, count);
@@ -280,7 +277,13 @@ impl Parts {
             client_counters: self.client.clone(),
             last_failure: self.last_failure.clone(),
         };
-        Ok((writer, runner, watch))
+        let work = async move {
+            tokio::select! {
+                () = runner.run() => {}
+                () = watch.run() => {}
+            }
+        };
+        Ok((writer, work))
     }
 }
 

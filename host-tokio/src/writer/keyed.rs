@@ -23,7 +23,7 @@ use crate::ProxyTransport;
 /// a probe first. Then a key's later records are in another stream than its earlier ones, which
 /// were acknowledged before: what each stream has of a key is in order at any time.
 ///
-/// What this costs: a stream takes one set for each round trip, so that throughput comes from large
+/// Its cost: a stream takes one set for each round trip, so that throughput comes from large
 /// sets ([`buffer_size`](crate::MultiStreamWriterBuilder::buffer_size)); a stalled stream delays
 /// its keys by the max speculative timeout once, where the [`MultiStreamWriter`] hedges sooner.
 ///
@@ -220,7 +220,7 @@ pub(super) async fn run_lanes(
 /// Maximum number of times that all lanes are polled in one poll of their task.
 const PASSES: usize = 16;
 
-/// What drives the writer of one stream's keys.
+/// Future that drives the writer of one stream's keys.
 pub(super) type Lane = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Polls all futures until each is ready.
