@@ -1,4 +1,4 @@
-//! What a writer reports with the feature `log`.
+//! Reports of a writer with the feature `log`.
 
 use std::sync::Mutex;
 

@@ -11,7 +11,7 @@ use distributedlog_testkit::store::SimDisk;
 
 const ENTRIES: usize = 30;
 
-/// What finds the files of the killed process.
+/// Finder of the files of the killed process.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     /// The next process, which opens the store.
