@@ -54,6 +54,7 @@ mod listener;
 mod machine;
 mod mailbox;
 mod metrics;
+mod recent;
 mod recorded;
 mod running;
 mod service;

@@ -12,7 +12,7 @@ use tokio::time;
 use super::bounds::Bounds;
 use super::machine::{
     Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, StoreReply, StoreRequest,
-    Ticket, Usage, location_of,
+    Ticket, Usage, WriteRate, location_of,
 };
 use super::mailbox::{Mail, ReplyTo};
 use super::stats::{MachineStats, Stats, StreamsPage};
@@ -20,7 +20,7 @@ use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
 use distributedlog_store::log_limit::{Admitted, LogKind, LogLimits};
 use distributedlog_store::metrics::{RequestMetrics, StoreOperation};
-use distributedlog_store::{LogStore, Owner, StoreError, StoreHealth};
+use distributedlog_store::{LogStore, Owner, StoreError, StoreHealth, StreamName};
 
 /// The machine, its store, and the driver between them; shared by all connections.
 ///
@@ -199,6 +199,17 @@ impl Service {
         StreamsPage { streams, left_out }
     }
 
+    /// Returns the rates at which these streams are written through this proxy, `None` for those
+    /// that it does not own.
+    pub(super) fn rates<'a>(
+        &self,
+        streams: impl Iterator<Item = &'a StreamName>,
+    ) -> Vec<Option<WriteRate>> {
+        let now = self.now();
+        let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.map(|stream| machine.rate(now, stream)).collect()
+    }
+
     /// Returns the machine's gauges and counters.
     pub(super) fn machine_stats(&self) -> MachineStats {
         let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
@@ -288,6 +299,17 @@ impl Service {
             service.with(|machine| machine.handle_store(now, reply));
             service.changed.notify_waiters();
         });
+    }
+
+    /// Returns the proxy as the owner of streams.
+    pub(super) const fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Counts an error among those of the last hour.
+    pub(super) fn note_error(&self, kind: &'static str, message: &str) {
+        let unix_ms = self.unix_nanos() / 1_000_000;
+        self.stats.recent_errors.note(unix_ms, kind, message);
     }
 
     /// Returns the address at which thrift clients reach the proxy.

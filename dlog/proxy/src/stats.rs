@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use axum::response::Response;
 
-use distributedlog::StatusCode;
-use distributedlog::wire::service::Method;
+use distributedlog::wire::service::{Method, Request, WriteContext};
+use distributedlog::{Instant, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::machine::{Counters, Reply, StreamCounters, Usage};
 use super::metrics::{Metrics, MetricsFormat};
+use super::recent::{RecentErrors, RecentWrites, WriteSample};
 use distributedlog_store::LogStore;
 use distributedlog_store::metrics::{
     RequestMetrics, gauge_value, latency, register_counter, register_gauge,
@@ -38,6 +39,8 @@ pub(super) struct Stats {
     /// Writes whose client had tried the same records elsewhere before: hedges and retries.
     pub(super) repeated: Counter,
     pub(super) http: HttpStats,
+    pub(super) recent_writes: RecentWrites,
+    pub(super) recent_errors: RecentErrors,
     /// Requests to the store.
     pub(super) store: Arc<RequestMetrics>,
     duplicates_answered: Counter,
@@ -229,6 +232,32 @@ impl RequestOutcome {
     }
 }
 
+/// A request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnsweredRequest {
+    pub(super) method: Method,
+    /// True if its client had tried the same records elsewhere before.
+    pub(super) is_repeated: bool,
+    pub(super) outcome: RequestOutcome,
+    /// Payload bytes.
+    pub(super) size: usize,
+    pub(super) took: Duration,
+}
+
+/// Returns true if a request is a write whose client had tried the same records before.
+pub(super) const fn is_repeated(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::WriteWithContext {
+            context: WriteContext {
+                attempt: Some(1..),
+                ..
+            },
+            ..
+        }
+    )
+}
+
 impl Stats {
     /// Creates the proxy's metrics, with those of its store.
     pub(super) fn new(store: &dyn LogStore) -> Self {
@@ -285,6 +314,8 @@ impl Stats {
             discarded,
             repeated,
             http,
+            recent_writes: RecentWrites::default(),
+            recent_errors: RecentErrors::default(),
             store,
             duplicates_answered,
             identities_reused,
@@ -308,16 +339,27 @@ impl Stats {
     }
 
     /// Counts an answer.
-    pub(super) fn answered(
-        &self,
-        method: Method,
-        outcome: RequestOutcome,
-        size: usize,
-        took: Duration,
-    ) {
+    pub(super) fn answered(&self, now: Instant, answered: AnsweredRequest) {
+        let AnsweredRequest {
+            method,
+            is_repeated,
+            outcome,
+            size,
+            took,
+        } = answered;
         let of_method = self.requests.of(method);
         of_method.seconds.observe(took.as_secs_f64());
-        if outcome == RequestOutcome::Code(StatusCode::Success) {
+        let is_success = outcome == RequestOutcome::Code(StatusCode::Success);
+        if let Method::Write | Method::WriteWithContext | Method::WriteBulkWithContext = method {
+            let sample = WriteSample {
+                is_repeated,
+                is_written: is_success,
+                bytes: size,
+                took,
+            };
+            self.recent_writes.note(now, sample);
+        }
+        if is_success {
             of_method.successes.inc();
             self.written_bytes.inc_by(size as u64);
         } else {
@@ -433,24 +475,30 @@ mod tests {
     #[test]
     fn answers_are_counted_by_method_and_code() {
         let stats = Stats::new(&*MemoryStore::new());
-        stats.answered(
-            Method::WriteWithContext,
-            RequestOutcome::Code(StatusCode::Success),
-            100,
-            Duration::from_micros(300),
-        );
-        stats.answered(
-            Method::WriteWithContext,
-            RequestOutcome::Code(StatusCode::Found),
-            100,
-            Duration::from_micros(20),
-        );
-        stats.answered(
-            Method::Truncate,
-            RequestOutcome::NotStarted,
-            0,
-            Duration::ZERO,
-        );
+        for (method, outcome, size, micros) in [
+            (
+                Method::WriteWithContext,
+                RequestOutcome::Code(StatusCode::Success),
+                100,
+                300,
+            ),
+            (
+                Method::WriteWithContext,
+                RequestOutcome::Code(StatusCode::Found),
+                100,
+                20,
+            ),
+            (Method::Truncate, RequestOutcome::NotStarted, 0, 0),
+        ] {
+            let answered = AnsweredRequest {
+                method,
+                is_repeated: false,
+                outcome,
+                size,
+                took: Duration::from_micros(micros),
+            };
+            stats.answered(Instant::ZERO, answered);
+        }
         let counters = Counters {
             duplicates_answered: 5,
             ..Counters::default()

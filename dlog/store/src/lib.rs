@@ -89,6 +89,7 @@ mod retention;
 #[doc(hidden)]
 pub mod seeded_bugs;
 mod store_id;
+mod summary;
 mod time_lookup;
 mod types;
 pub mod uri;
@@ -102,6 +103,7 @@ pub use health::{StoreHealth, Verdict};
 pub use name::{MAX_STREAM_NAME_BYTES, StreamName};
 pub use retention::{RetainedSegment, Retention, RetentionInfo};
 pub use store_id::{StoreId, StoreIdError};
+pub use summary::{DiskUsage, StreamSummary, SummaryPage};
 pub use types::{
     Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, MAX_OWNER_ADDRESS_BYTES, NamesPage,
     Owner, ReadBatch, ReadLimit, SegmentInfo, StoreFuture, StoredEntry, StreamInfo,

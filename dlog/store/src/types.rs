@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::Registry;
 use crate::retention::{Retention, RetentionInfo};
+use crate::summary::{DiskUsage, SummaryPage};
 use crate::{StoreError, StoreId, StreamName, time_lookup};
 
 /// Future of a store's operation.
@@ -73,6 +74,20 @@ pub trait LogStore: Send + Sync + 'static {
     ///
     /// [`StoreError::StreamNotFound`] if no stream has this name.
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo>;
+
+    /// Returns the first `most` streams after `after` in short, sorted by name; fewer if that would
+    /// hold up appends.
+    ///
+    /// This default refuses: a store that has to ask others about each stream is asked for single
+    /// ones with [`describe`](Self::describe).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unsupported`] if the store cannot do it cheaply for many streams.
+    fn summaries(&self, after: Option<&StreamName>, most: usize) -> StoreFuture<'_, SummaryPage> {
+        let _ = (after, most);
+        unsupported("summaries of many streams")
+    }
 
     /// Makes `owner` the owner of the stream, which alone may append to it. Its first append opens
     /// the next log segment.
@@ -189,6 +204,12 @@ pub trait LogStore: Send + Sync + 'static {
     fn check_health(&self) -> StoreFuture<'_, ()> {
         let page = self.list_page(None, "", 1);
         Box::pin(async move { page.await.map(drop) })
+    }
+
+    /// Returns the room of the file system that the store is on. `None`, as by default: it is on
+    /// another machine, or the system does not say.
+    fn disk_usage(&self) -> Option<DiskUsage> {
+        None
     }
 
     /// Registers what the store counts and measures of itself, under names that begin with

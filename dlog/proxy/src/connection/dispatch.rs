@@ -1,18 +1,17 @@
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use distributedlog::Instant;
 use distributedlog::wire::mux::Deadline;
-use distributedlog::wire::service::{
-    ExceptionKind, Method, Request, RequestError, SequenceId, WriteContext,
-};
+use distributedlog::wire::service::{ExceptionKind, Method, Request, RequestError, SequenceId};
+use distributedlog::{Instant, StatusCode};
 
 use super::clock_skew::{ClockSkewEstimate, DeadlinePassed};
 use crate::machine::{self, Call, NotStarted, QueuedRequestId, Reply, Usage, shorten};
 use crate::mailbox::{Mailbox, ReplyTo};
 use crate::service::Service;
-use crate::stats::RequestOutcome;
+use crate::stats::{AnsweredRequest, RequestOutcome, is_repeated};
 use distributedlog_store::log_limit::{Admitted, LogKind};
 
 /// Longest name of an unknown method that is repeated to the client.
@@ -42,6 +41,7 @@ pub(super) struct PendingRequest {
     frame_bytes: usize,
     /// Payload bytes that it would write.
     payload_bytes: usize,
+    is_repeated: bool,
     since: Instant,
     /// Id for dropping it, if it was queued.
     queued: Option<QueuedRequestId>,
@@ -83,16 +83,8 @@ impl Dispatcher {
         let (sequence_id, request) =
             Request::decode(message).map_err(|error| self.refuse_malformed(&error))?;
         let method = request.method();
-        if matches!(
-            request,
-            Request::WriteWithContext {
-                context: WriteContext {
-                    attempt: Some(1..),
-                    ..
-                },
-                ..
-            }
-        ) {
+        let is_repeated = is_repeated(&request);
+        if is_repeated {
             self.service.stats.repeated.inc();
         }
         let refused = |reply| RefusedRequest {
@@ -106,7 +98,14 @@ impl Dispatcher {
         let (deadline, action) = match checked {
             Ok(checked) => checked,
             Err(reply) => {
-                self.count(method, 0, now, now, None, &reply);
+                let answered = AnsweredRequest {
+                    method,
+                    is_repeated,
+                    outcome: RequestOutcome::of(&reply),
+                    size: 0,
+                    took: Duration::ZERO,
+                };
+                self.count(now, answered, None, &reply);
                 return Err(refused(reply));
             }
         };
@@ -131,6 +130,7 @@ impl Dispatcher {
             sequence_id,
             frame_bytes: frame.len(),
             payload_bytes,
+            is_repeated,
             since: now,
             queued,
             stream,
@@ -219,28 +219,28 @@ impl Dispatcher {
     /// Counts a request's reply, and frees its room.
     pub(super) fn answered(&mut self, pending: &PendingRequest, reply: &Reply) {
         self.in_flight.remove(pending.frame_bytes);
-        self.count(
-            pending.method,
-            pending.payload_bytes,
-            pending.since,
-            self.service.now(),
-            pending.stream.as_deref(),
-            reply,
-        );
+        let now = self.service.now();
+        let answered = AnsweredRequest {
+            method: pending.method,
+            is_repeated: pending.is_repeated,
+            outcome: RequestOutcome::of(reply),
+            size: pending.payload_bytes,
+            took: now.since(pending.since),
+        };
+        self.count(now, answered, pending.stream.as_deref(), reply);
     }
 
-    fn count(
-        &self,
-        method: Method,
-        size: usize,
-        since: Instant,
-        now: Instant,
-        request: Option<&str>,
-        reply: &Reply,
-    ) {
-        let outcome = RequestOutcome::of(reply);
-        let took = now.since(since);
-        self.service.stats.answered(method, outcome, size, took);
+    fn count(&self, now: Instant, answered: AnsweredRequest, request: Option<&str>, reply: &Reply) {
+        let AnsweredRequest {
+            method,
+            outcome,
+            took,
+            ..
+        } = answered;
+        self.service.stats.answered(now, answered);
+        if let Some((kind, message)) = error_of(reply) {
+            self.service.note_error(kind, message);
+        }
         tracing::debug!(peer = %self.peer, %method, request, ?outcome, ?took, "answered");
     }
 
@@ -254,5 +254,26 @@ impl Dispatcher {
             self.service.stats.discarded.inc();
         }
         dropped
+    }
+}
+
+/// Returns kind and message of a reply that is an error. A redirect is none: clients find the owner
+/// of a stream by it.
+fn error_of(reply: &Reply) -> Option<(&'static str, &str)> {
+    match reply {
+        Reply::Stream(response) => {
+            let is_error = !matches!(response.code, StatusCode::Success | StatusCode::Found);
+            let message = response.message.as_deref().unwrap_or("");
+            is_error.then(|| (response.code.name(), message))
+        }
+        Reply::Exception { message, .. } => Some(("EXCEPTION", message)),
+        Reply::NotStarted(NotStarted::DeadlinePassed) => Some((
+            "NOT_STARTED",
+            "the request's deadline passed while it was queued",
+        )),
+        Reply::NotStarted(NotStarted::Discarded)
+        | Reply::ServerInfo { .. }
+        | Reply::Void
+        | Reply::Bulk(_) => None,
     }
 }

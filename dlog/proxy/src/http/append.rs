@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::route::StreamPath;
 use super::{HttpState, body};
 use crate::machine::{Action, Reply, StreamReply, Work};
+use crate::stats::is_repeated;
 
 /// Content type of a record set.
 const RECORD_SET: &str = "application/vnd.distributedlog.record-set";
@@ -47,7 +48,7 @@ struct AppendHeaders {
     /// Time that the client allows for the work to start.
     timeout: Option<Duration>,
     /// Number of attempts that the client made for these records before.
-    attempt: Option<u64>,
+    attempt: Option<i32>,
 }
 
 impl AppendHeaders {
@@ -78,7 +79,7 @@ impl AppendHeaders {
             is_record_set,
             crc32: crc32.map(|crc| i64::try_from(crc).expect("it has 32 bits")),
             timeout: timeout_ms.map(Duration::from_millis),
-            attempt,
+            attempt: attempt.map(|attempt| i32::try_from(attempt).expect("it has 16 bits")),
         })
     }
 }
@@ -95,9 +96,6 @@ pub(super) async fn append(
     let headers = AppendHeaders::parse(&headers)?;
     let received = body::read(&state, peer.ip(), body).await?;
     let payload = received.bytes.clone();
-    if headers.attempt.is_some_and(|attempt| attempt > 0) {
-        state.service.stats.repeated.inc();
-    }
     // The client's time starts once its body is here, as a thrift client's does.
     let deadline = headers.timeout.map(|allowed| state.service.now() + allowed);
     let request = Request::WriteWithContext {
@@ -106,9 +104,13 @@ pub(super) async fn append(
         context: WriteContext {
             crc32: headers.crc32,
             is_record_set: Some(headers.is_record_set),
+            attempt: headers.attempt,
             ..WriteContext::default()
         },
     };
+    if is_repeated(&request) {
+        state.service.stats.repeated.inc();
+    }
     let action = state
         .check(&request, &payload)
         .map_err(|reply| refused(&reply))?;

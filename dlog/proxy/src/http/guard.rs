@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use distributedlog::StatusCode;
 
 use super::cors::{self, allow, is_preflight, preflight};
-use super::problem::Problem;
+use super::problem::{NotedProblem, Problem};
 use super::{HttpState, ServerPhase, retention};
 use crate::ServerCertificate;
 
@@ -99,6 +99,12 @@ pub(super) async fn guard(
         HeaderValue::from_static("nosniff"),
     );
     unanswered.answered(path, response.status().as_u16());
+    if let Some(problem) = response.extensions_mut().remove::<NotedProblem>()
+        // Clients find the owner of a stream by it.
+        && problem.name != StatusCode::Found.name()
+    {
+        state.service.note_error(problem.name, &problem.detail);
+    }
     response
 }
 

@@ -4,13 +4,16 @@
 mod accept;
 mod append;
 mod body;
+mod catalogue;
 mod client;
 mod cors;
+mod details;
 mod dispatcher;
 mod guard;
 mod line;
 mod openapi;
 mod operator;
+mod overview;
 #[cfg_attr(not(feature = "page"), path = "no_page.rs")]
 mod page;
 mod position;
@@ -50,7 +53,8 @@ pub use token::{HttpToken, HttpTokenError};
 use super::Settings;
 use super::machine::{self, Action, Reply};
 use super::service::Service;
-use super::stats::RequestOutcome;
+use super::stats::{AnsweredRequest, RequestOutcome, is_repeated};
+use catalogue::Catalogue;
 use client::{ClientEnd, ClientWatch};
 use dispatcher::HttpDispatcher;
 use guard::HttpPort;
@@ -67,6 +71,7 @@ struct HttpState {
     settings: Arc<Settings>,
     dispatcher: HttpDispatcher,
     phase: watch::Sender<ServerPhase>,
+    catalogue: Catalogue,
 }
 
 /// Progress of shutting down.
@@ -83,6 +88,7 @@ impl HttpState {
         Self {
             dispatcher: HttpDispatcher::new(service.clone()),
             phase: watch::Sender::new(ServerPhase::Serving),
+            catalogue: Catalogue::default(),
             service,
             settings,
         }
@@ -130,10 +136,15 @@ impl HttpState {
     }
 
     fn count(&self, request: &Request<'_>, size: usize, since: Instant, reply: &Reply) {
-        let took = self.service.now().since(since);
-        self.service
-            .stats
-            .answered(request.method(), RequestOutcome::of(reply), size, took);
+        let now = self.service.now();
+        let answered = AnsweredRequest {
+            method: request.method(),
+            is_repeated: is_repeated(request),
+            outcome: RequestOutcome::of(reply),
+            size,
+            took: now.since(since),
+        };
+        self.service.stats.answered(now, answered);
     }
 }
 
@@ -168,6 +179,7 @@ fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
             retention::remove_from_namespace,
             state,
         ),
+        Route::new(Method::GET, "/v1/overview", overview::overview, state),
         Route::new(Method::GET, "/openapi.json", openapi::serve, state),
     ];
     routes.extend(page::routes(state));

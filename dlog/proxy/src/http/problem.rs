@@ -34,6 +34,13 @@ pub(super) struct Problem {
     owner: Option<Box<OwnerBody>>,
 }
 
+/// The problem of a response, which the guard counts.
+#[derive(Clone, Debug)]
+pub(super) struct NotedProblem {
+    pub(super) name: &'static str,
+    pub(super) detail: Cow<'static, str>,
+}
+
 /// A proxy as thrift clients address it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct OwnerBody {
@@ -198,6 +205,10 @@ impl IntoResponse for Problem {
         let status = Http::from_u16(self.status).expect("it came from one");
         let body = serde_json::to_vec(&self).expect("texts and numbers");
         let mut response = Response::new(Body::from(body));
+        response.extensions_mut().insert(NotedProblem {
+            name: self.name,
+            detail: self.detail,
+        });
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::HttpState;
 use super::client::ClientWatch;
+use super::details::{self, DetailsQuery};
 use super::position::{self, ShortDlsn};
 use super::problem::{OwnerBody, Problem};
 use super::query::{FromQuery, Parameters, QueryPairs};
@@ -30,10 +31,13 @@ pub(super) struct ListQuery {
     filter: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
+    details: Option<DetailsQuery>,
 }
 
 impl FromQuery for ListQuery {
-    const NAMES: &'static [&'static str] = &["prefix", "filter", "after", "limit"];
+    const NAMES: &'static [&'static str] = &[
+        "prefix", "filter", "after", "limit", "details", "sort", "order", "search",
+    ];
 
     fn from_query(query: &QueryPairs) -> Result<Self, Problem> {
         let limit = query.parse("limit", format_args!("a number from 1 to {MAX_PAGE}"));
@@ -42,6 +46,7 @@ impl FromQuery for ListQuery {
             filter: query.text("filter"),
             after: query.text("after"),
             limit: limit.map_err(Problem::of_a_read)?,
+            details: DetailsQuery::parse(query).map_err(Problem::of_a_read)?,
         })
     }
 }
@@ -104,6 +109,10 @@ pub(super) async fn list(
     State(state): State<Arc<HttpState>>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Response, Problem> {
+    if let Some(details) = query.details {
+        let listed = details::list(&state, details, query.prefix, query.after, query.limit);
+        return listed.await.map_err(Problem::of_a_read);
+    }
     let limit = query.limit.unwrap_or(PAGE);
     if limit == 0 || limit > MAX_PAGE {
         return Err(Problem::bad_request(format!(
@@ -285,6 +294,9 @@ async fn carry_out(
     if let Reply::Stream(StreamReply { code, .. }) = reply
         && (code == StatusCode::Success || (may_exist && code == StatusCode::LogExists))
     {
+        if matches!(request, Request::Create { .. } | Request::Delete { .. }) {
+            state.catalogue.expire();
+        }
         return Ok(code);
     }
     Err(Problem::of_reply(&reply))

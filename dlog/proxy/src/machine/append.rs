@@ -37,6 +37,9 @@ impl<O: Clone> Machine<O> {
         if let Task::Append(records) | Task::AppendPart(records) = &work.task {
             let bytes = records.payload_bytes();
             stream.counters.count(stored.is_some(), bytes);
+            if stored.is_some() {
+                stream.recent.count(now, records.slots(), bytes as u64);
+            }
         }
         match result {
             Ok(dlsn) => self.finish_append(&name, to, &work, Ok(dlsn)),

@@ -11,6 +11,7 @@ mod deadlines;
 mod dedup;
 mod output;
 mod ownership;
+mod rate;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) use call::{Action, Bulk, Call, NotStarted, Reply, StreamReply, Work};
 pub(crate) use check::{MAX_QUOTE_CHARS, check, deadline, filter, shorten};
 pub(crate) use dedup::Fingerprint;
 pub(crate) use output::{Output, StoreReply, StoreRequest, Ticket};
+pub(crate) use rate::WriteRate;
 pub(crate) use status::of_setup;
 pub(crate) use stream::{InjectedFault, StreamCounters, Usage};
 
@@ -179,6 +181,12 @@ impl<O: Clone> Machine<O> {
         let listed = found.into_iter().take(limit);
         let listed = listed.map(|(name, counters)| (name.as_str().to_owned(), counters));
         (listed.collect(), left_out)
+    }
+
+    /// Returns the rate at which a stream is written, or `None` if it is not in the table.
+    pub(crate) fn rate(&self, now: Instant, stream: &StreamName) -> Option<WriteRate> {
+        let stream = self.streams.get(stream)?;
+        Some(stream.recent.rate(now))
     }
 
     /// Returns the requests that are admitted and not answered.

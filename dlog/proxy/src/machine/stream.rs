@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use distributedlog::{Dlsn, Instant, StatusCode};
 
 use super::dedup::WindowHint;
+use super::rate::RecentRate;
 use super::{Fingerprint, StreamReply};
 use distributedlog_store::{Entry, EntryRecord, Lease};
 
@@ -26,6 +27,7 @@ pub(super) struct Stream<O> {
     /// works on.
     pub(super) usage: Usage,
     pub(super) counters: StreamCounters,
+    pub(super) recent: RecentRate,
 }
 
 /// Appends to a stream since this proxy last became its owner.
@@ -111,6 +113,14 @@ impl Records {
         }
     }
 
+    /// Returns the number of slots: records, those of a set each for itself.
+    pub(super) fn slots(&self) -> u64 {
+        match self {
+            Self::One(record) => record.slots.into(),
+            Self::Many(records) => records.iter().map(|record| u64::from(record.slots)).sum(),
+        }
+    }
+
     pub(super) fn to_entry(&self) -> Entry {
         match self {
             Self::One(record) => Entry {
@@ -147,6 +157,7 @@ impl<O> Stream<O> {
                 bytes: 0,
                 failures: 0,
             },
+            recent: RecentRate::NONE,
         }
     }
 

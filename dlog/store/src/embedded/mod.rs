@@ -108,8 +108,9 @@ use self::request::{ChangeOutcome, ChangeRequest, CommitRequest, committer_ended
 use self::shared::{Shared, StoreEnv};
 use super::metrics::Registry;
 use super::{
-    Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
-    Retention, RetentionInfo, StoreError, StoreFuture, StoreId, StreamInfo, StreamName,
+    Acquired, AppendDone, DiskUsage, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch,
+    ReadLimit, Retention, RetentionInfo, StoreError, StoreFuture, StoreId, StreamInfo, StreamName,
+    SummaryPage,
 };
 
 pub use self::backup::{BackupReport, backup};
@@ -124,6 +125,8 @@ pub use self::volumes::StoreSpace;
 
 /// Maximum number of names that one page has: while they are collected, nothing becomes durable.
 const MAX_NAMES: usize = 8192;
+/// Maximum number of streams in short that one page has, for the same reason: about 50 µs.
+const MAX_SUMMARIES: usize = 256;
 
 /// A [`LogStore`] in a folder of this machine. The [module](self) lists its guarantees.
 ///
@@ -401,6 +404,15 @@ impl LogStore for EmbeddedStore {
         Box::pin(core::future::ready(page))
     }
 
+    fn summaries(&self, after: Option<&StreamName>, limit: usize) -> StoreFuture<'_, SummaryPage> {
+        let page = self.shared.check_open().map(|()| {
+            let retention = self.shared.settings.retention();
+            let limit = limit.min(MAX_SUMMARIES);
+            self.shared.state().summaries(after, limit, retention)
+        });
+        Box::pin(core::future::ready(page))
+    }
+
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
         let info = self.shared.check_open().and_then(|()| {
             self.shared
@@ -504,6 +516,18 @@ impl LogStore for EmbeddedStore {
             }
             let probed = received.await.unwrap_or_else(|_| Err(committer_ended()));
             probed.map(|_| ())
+        })
+    }
+
+    fn disk_usage(&self) -> Option<DiskUsage> {
+        // Not every file system says.
+        let disk = self.shared.disk.space(&self.shared.settings.folder).ok()?;
+        let space = *self.shared.space.borrow();
+        Some(DiskUsage {
+            size_bytes: disk.size_bytes,
+            free_bytes: disk.free_bytes,
+            live_bytes: space.live_bytes,
+            dead_bytes: space.dead_bytes,
         })
     }
 

@@ -12,7 +12,7 @@ use super::frame::{Body, EntryKey, Frame};
 use super::index::IndexRow;
 use super::stream::{NewEntry, Stream, StreamMeta};
 use super::volumes::{VolumeState, Volumes};
-use crate::{NamesPage, Retention, StreamName};
+use crate::{NamesPage, Retention, StreamName, SummaryPage};
 
 /// The streams and the volumes. The committer changes it after each sync; recovery rebuilds it with
 /// the same [`apply`](Self::apply).
@@ -155,6 +155,25 @@ impl StoreState {
         let names = wanted.by_ref().take(limit).cloned().collect();
         let more = wanted.next().is_some();
         NamesPage { names, more }
+    }
+
+    /// Returns the first `limit` streams after `after` in short. `retention` is that of the store's
+    /// settings.
+    pub(super) fn summaries(
+        &self,
+        after: Option<&StreamName>,
+        limit: usize,
+        retention: Retention,
+    ) -> SummaryPage {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let retention = self.retention.unwrap_or(retention);
+        let mut wanted = self.names.range::<StreamName, _>((from, Bound::Unbounded));
+        let streams = wanted
+            .by_ref()
+            .take(limit)
+            .filter_map(|(_, id)| Some(self.stream(*id)?.meta.summary(retention)));
+        let streams = streams.collect();
+        SummaryPage::new(streams, wanted.next().is_some())
     }
 
     pub(super) fn id_of(&self, name: &StreamName) -> Option<u64> {

@@ -9,7 +9,10 @@ use tokio::sync::Notify;
 
 use super::extent::{Extent, Extents, FrameLocation};
 use super::volumes::Volumes;
-use crate::{Owner, RetainedSegment, Retention, SegmentInfo, StreamInfo, StreamName};
+use crate::{
+    Owner, RetainedSegment, Retention, RetentionInfo, SegmentInfo, StreamInfo, StreamName,
+    StreamSummary,
+};
 
 /// Metadata of a stream, the part that snapshots store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,6 +266,34 @@ impl StreamMeta {
             truncated_before: self.truncated_before,
             owner: self.owner.clone(),
         }
+    }
+
+    /// Returns the stream in short, without a list of its log segments. `retention` applies if it
+    /// has none of its own.
+    pub(super) fn summary(&self, retention: Retention) -> StreamSummary {
+        let mut summary = StreamSummary {
+            name: self.name.clone(),
+            created_unix_ms: self.created_unix_ms,
+            segments: 0,
+            records: 0,
+            payload_bytes: 0,
+            first_unix_ms: None,
+            last_unix_ms: None,
+            owner: self.owner.clone(),
+            retention: Some(RetentionInfo {
+                own: self.retention,
+                applied: self.retention.unwrap_or(retention),
+            }),
+        };
+        let segments = self.segments.iter();
+        for segment in segments.filter(|segment| segment.first_entry < segment.next_entry) {
+            summary.segments += 1;
+            summary.records += segment.records;
+            summary.payload_bytes += segment.payload_bytes;
+            summary.first_unix_ms.get_or_insert(segment.first_unix_ms);
+            summary.last_unix_ms = Some(segment.last_unix_ms);
+        }
+        summary
     }
 }
 

@@ -318,6 +318,9 @@ async fn every_documented_parameter_is_understood() {
                 Some("path") => {}
                 other => panic!("{other:?}"),
             }
+            if ["sort", "order", "search"].contains(&name) {
+                query.push("details=true".to_owned());
+            }
             if path == RECORDS && method == "GET" && name != "follow" {
                 query.push("follow=false".to_owned());
             }
@@ -430,6 +433,10 @@ async fn successes(contract: &mut Contract) {
             },
         )
         .await;
+    for query in ["?details=true", "?details=true&limit=1&sort=rate"] {
+        let rows = RequestParts { query, ..of("") };
+        contract.ask(&client, 200, "GET", "/v1/streams", rows).await;
+    }
     damage(&store, "s").await;
     for accept in ["accept: application/x-ndjson", "accept: text/event-stream"] {
         for query in ["?follow=false", "?follow=false&payload=text", "?limit=1"] {
@@ -506,6 +513,7 @@ async fn successes(contract: &mut Contract) {
         "/threads",
         "/metrics",
         "/openapi.json",
+        "/v1/overview",
     ] {
         contract.ask(&client, 200, "GET", path, of("")).await;
     }
@@ -946,6 +954,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
 
 /// Codes without a status of their own, for every operation that needs the store.
 async fn failures_of_the_store(contract: &mut Contract) {
+    too_many_to_describe(contract).await;
     let (proxy, store) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     assert_eq!(client.write("s", b"x").await.status, 200);
@@ -985,4 +994,22 @@ async fn failures_of_the_store(contract: &mut Contract) {
             assert_eq!(failed.json()["known"].as_str(), known, "{method} {path}");
         }
     }
+}
+
+/// A store that has no streams in short cannot sort many by size.
+async fn too_many_to_describe(contract: &mut Contract) {
+    let store = MemoryStore::new();
+    for number in 0..1_001 {
+        let name = StreamName::new(&format!("s-{number}")).expect("a name");
+        store.create(&name).await.expect("it is new");
+    }
+    let proxy = start_on(settings(), &store).await;
+    let client = Client::new(&proxy, Version::One);
+    let by_size = RequestParts {
+        query: "?details=true&sort=bytes",
+        ..of("")
+    };
+    contract
+        .ask(&client, 501, "GET", "/v1/streams", by_size)
+        .await;
 }

@@ -317,7 +317,14 @@ async fn without_the_token_only_health_and_the_description_are_told() {
         "authorization: Basic 0123456789abcdef",
         "authorization: Bearer",
     ] {
-        for path in ["/v1/streams", "/metrics", "/threads", "/nowhere"] {
+        for path in [
+            "/v1/streams",
+            "/v1/streams?details=true",
+            "/v1/overview",
+            "/metrics",
+            "/threads",
+            "/nowhere",
+        ] {
             let refused = client.ask("GET", path, &[header], "").await;
             assert_eq!(
                 refused.problem(),

@@ -1,11 +1,13 @@
 mod append;
 mod bounds;
 mod contract;
+mod details;
 mod drain;
 mod guard;
 mod half_close;
 mod hostile;
 mod kit;
+mod overview;
 mod resume;
 mod streams;
 mod tail;

@@ -120,6 +120,7 @@ checks! {
         a_stream_that_exists_is_not_created_again
         a_stream_that_does_not_exist_is_not_found
         names_are_listed_page_by_page
+        streams_in_short_agree_with_their_descriptions
         streams_are_listed_in_the_order_of_their_names
         a_description_has_the_segments_with_their_counts_and_the_first_and_last_position
         a_segment_that_is_written_is_open_and_the_ones_before_it_are_completed;

@@ -1,7 +1,7 @@
 //! Creating, listing and describing streams.
 
 use distributedlog::Dlsn;
-use distributedlog_store::{LogStore, NamesPage, StoreError};
+use distributedlog_store::{LogStore, NamesPage, StoreError, StreamSummary};
 
 use super::tools::*;
 
@@ -88,6 +88,37 @@ pub async fn names_are_listed_page_by_page(store: &dyn LogStore) {
             page,
             Ok(NamesPage { names, more }),
             "{after:?} {prefix} {limit}"
+        );
+    }
+}
+
+/// A store that has streams in short says the same of them as [`LogStore::describe`], page by page.
+pub async fn streams_in_short_agree_with_their_descriptions(store: &dyn LogStore) {
+    for text in ["b", "empty"] {
+        create(store, text).await;
+    }
+    let (_, lease) = create_owned(store, "a").await;
+    for payload in ["abc", "de"] {
+        append_one(store, &lease, payload).await;
+    }
+    let first = match in_time(store.summaries(None, 2)).await {
+        Err(StoreError::Unsupported { .. }) => return,
+        page => page.expect("the store is open"),
+    };
+    assert!(first.more);
+    let last = &first.streams.last().expect("there are three").name;
+    let second = in_time(store.summaries(Some(last), 2))
+        .await
+        .expect("the store is open");
+    assert!(!second.more);
+    let listed = [first.streams, second.streams].concat();
+    assert_eq!(listed.len(), 3);
+    for mut summary in listed {
+        let described = in_time(store.describe(&summary.name)).await;
+        summary.retention = None;
+        assert_eq!(
+            summary,
+            StreamSummary::from(described.expect("it is listed"))
         );
     }
 }
