@@ -91,6 +91,10 @@ impl Starting {
         command
             .env_remove("RUST_LOG")
             .env_remove("DLOG_URI")
+            .env_remove("DLOG_TO")
+            .env_remove("DLOG_CONTEXT")
+            // Not the configuration of the user who runs the tests.
+            .env("DLOG_CONFIG", "/dev/null")
             .env("NO_COLOR", "1");
         command
             .stdin(Stdio::null())

@@ -1,15 +1,18 @@
 use std::ffi::OsString;
+use std::path::PathBuf;
 
+#[cfg(test)]
+use clap::FromArgMatches as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 #[cfg(feature = "bookkeeper")]
 use super::admin;
 use super::logging::{self, Verbosity};
 use super::output;
 use super::{
-    CliError, Output, Shutdown, bench, completions, console, doctor, legacy, local, man,
-    multi_reader, original, proxy, quickstart, sim, store, tool,
+    CliError, Output, Shutdown, bench, completions, config, console, doctor, local, man,
+    multi_reader, original, proxy, quickstart, sim, store, target, tool,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -48,6 +51,18 @@ pub(crate) struct Cli {
     /// Log less (-q errors only, -qq nothing).
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Logging")]
     pub(crate) quiet: u8,
+
+    /// Take settings and contexts from this file [default: config.toml in the user's folder; see
+    /// dlog config]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = config::VARIABLE,
+        hide_env = true,
+        help_heading = "Configuration"
+    )]
+    pub(crate) config: Option<PathBuf>,
 }
 
 // Each command's first line of help stands on its arguments.
@@ -71,6 +86,8 @@ pub(crate) enum Command {
     // Many flags, hence the box.
     Sim(Box<sim::Args>),
     Doctor(doctor::Args),
+    Context(target::ContextArgs),
+    Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -140,27 +157,50 @@ impl Cli {
         laid_out(Self::command())
     }
 
-    /// Reads a command line, the program's name included.
+    /// Reads a command line, the program's name included, and the configuration file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_configured(
+        args: impl IntoIterator<Item = OsString>,
+    ) -> Result<config::Configured, clap::Error> {
+        config::read(args).map_err(|error| original::with_replacement(with_uri_tip(error)))
+    }
+
+    /// Reads a command line, the program's name included, without a configuration file.
     ///
     /// # Errors
     /// A usage error, or the command line asks for help or the version. In both cases the error
     /// prints the text for the user.
+    #[cfg(test)]
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = Self::laid_out()
-            .try_get_matches_from(legacy::rewrite(args))
+            .try_get_matches_from(super::legacy::rewrite(args))
             .map_err(|error| original::with_replacement(with_uri_tip(error)))?;
         Self::from_arg_matches(&matches)
     }
 
-    /// Runs the command to its end.
+    /// Runs the command to its end. `file_error` is that of the configuration file, which ends the
+    /// commands that have settings.
     ///
     /// # Errors
     /// The command failed.
-    pub(crate) fn run(self) -> Result<(), CliError> {
+    pub(crate) fn run(self, file_error: Option<CliError>) -> Result<(), CliError> {
         let verbosity = Verbosity::new(self.verbose, self.quiet);
         let output = Output::stdout();
+        let variable = std::env::var_os(config::VARIABLE).map(PathBuf::from);
+        let location = || config::Location::find(self.config.as_deref(), variable.as_deref());
+        let needs_file = !matches!(
+            self.command,
+            Command::Completions(_) | Command::Man(_) | Command::Context(_) | Command::Config(_)
+        );
+        if let Some(error) = file_error.filter(|_| needs_file) {
+            return Err(error);
+        }
         // Commands that only convert text need no runtime and no log.
         match self.command {
+            Command::Context(args) => args.run(location().as_ref(), &output),
+            Command::Config(args) => args.run(location().as_ref(), &output),
             Command::Completions(args) => args.run(&output),
             Command::Man(args) => args.run(&output),
             Command::Tool(args) if args.is_offline() => args.run_offline(&output),
@@ -230,6 +270,7 @@ impl Command {
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
             Self::Completions(args) => args.run(output),
             Self::Man(args) => args.run(output),
+            Self::Context(_) | Self::Config(_) => unreachable!("they need no runtime"),
             Self::Bench(args) => args.run(output, &shutdown).await,
             Self::Doctor(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Sim(args) => args.run(output, &shutdown).await,

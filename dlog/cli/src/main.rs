@@ -10,6 +10,7 @@ mod args;
 mod bench;
 mod clock;
 mod completions;
+mod config;
 mod confirm;
 mod console;
 mod doctor;
@@ -43,9 +44,9 @@ mod since;
 mod store;
 mod streams;
 mod tail;
+mod target;
 mod tool;
 mod version;
-mod write_to;
 mod writer_args;
 
 pub(crate) use args::Cli;
@@ -58,8 +59,8 @@ pub(crate) use shutdown::Shutdown;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read(std::env::args_os()) {
-        Ok(cli) => cli,
+    let configured = match Cli::read_configured(std::env::args_os()) {
+        Ok(configured) => configured,
         Err(error) => {
             // clap returns help and version as "errors" too; they exit with status 0.
             args::print(&error, std::env::args_os());
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
             });
         }
     };
-    let status = match cli.run() {
+    let status = match configured.cli.run(configured.error) {
         Ok(()) => EXIT_OK,
         Err(error) => {
             if let Some(report) = error.report(output::stderr_colour()) {

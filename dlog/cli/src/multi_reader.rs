@@ -6,14 +6,14 @@ use std::sync::Arc;
 use distributedlog::Dlsn;
 use tokio::time::MissedTickBehavior;
 
+use super::place::Place;
 use super::position::Position;
 use super::position_file::PositionFile;
-use super::streams::StreamList;
 use super::tail::{self, Tail};
-use super::{CliError, Format, Output, Shutdown, namespace, record_text};
+use super::target::{PlaceAndStreams, TargetArgs};
+use super::{CliError, Format, Output, Shutdown, record_text};
 use distributedlog_reader::{MergeSettings, MergedEvent, MultiReader, ReadEvent, StreamErrorKind};
-use distributedlog_store::uri::Uri;
-use distributedlog_store::{LogStore, StreamInfo};
+use distributedlog_store::{LogStore, StreamInfo, StreamName};
 
 /// Interval at which the position is saved while records arrive.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -38,12 +38,8 @@ Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
 
 A damaged record set is reported on the standard error with its position, and skipped.")]
 pub(crate) struct Args {
-    /// The namespace: distributedlog://HOST:PORT/NAMESPACE
-    uri: Uri,
-
-    /// The streams, separated by commas; a comma in a name is written \,
-    #[arg(value_name = "STREAM[,STREAM]")]
-    streams: StreamList,
+    #[command(flatten)]
+    pub(crate) place: PlaceAndStreams,
 
     /// The position to start at: last (each stream's last record, included), oldest, latest (only
     /// records that are written from now on), or a DLSN such as 1,0,0
@@ -88,6 +84,16 @@ pub(crate) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// Streams to read, and their store.
+struct Reading {
+    store: Arc<dyn LogStore>,
+    place: Place,
+    streams: Vec<StreamName>,
 }
 
 impl Args {
@@ -97,29 +103,33 @@ impl Args {
     /// A stream does not exist, the store cannot be reached at the start, or a stream can no longer
     /// be read.
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
+        let (target, streams) = self.place.resolve(&self.target)?;
         let store = tokio::select! {
-            connected = namespace::connect(&self.uri) => connected?,
+            connected = target.store() => connected?,
             () = shutdown.requested() => return Ok(()),
         };
+        let reading = Reading {
+            store,
+            place: target.place,
+            streams,
+        };
         if self.merge {
-            return self.merge_from(&store, output, shutdown).await;
+            return self.merge_from(&reading, output, shutdown).await;
         }
         tokio::select! {
-            result = self.read_from(&store, output) => result,
+            result = self.read_from(&reading, output) => result,
             () = shutdown.requested() => Ok(()),
         }
     }
 
-    async fn read_from(&self, store: &Arc<dyn LogStore>, output: &Output) -> Result<(), CliError> {
+    async fn read_from(&self, reading: &Reading, output: &Output) -> Result<(), CliError> {
         let announce_to = (self.format == Format::Text).then_some(output);
-        let mut tail = Tail::open(
+        let Reading {
             store,
-            self.streams.names(),
-            self.from,
-            announce_to,
-            Some(&self.uri),
-        )
-        .await?;
+            place,
+            streams,
+        } = reading;
+        let mut tail = Tail::open(store, streams, self.from, announce_to, Some(place)).await?;
         let mut left = self.count;
         while left != Some(0) {
             let (stream, record) = tail.next().await?;
@@ -131,17 +141,20 @@ impl Args {
 
     async fn merge_from(
         &self,
-        store: &Arc<dyn LogStore>,
+        reading: &Reading,
         output: &Output,
         shutdown: &Shutdown,
     ) -> Result<(), CliError> {
+        let Reading {
+            store,
+            place,
+            streams,
+        } = reading;
         let file = self
             .position
             .as_deref()
-            .map(|path| PositionFile::new(path, &self.uri, store.identity()));
-        let saved = file
-            .as_ref()
-            .map_or(Ok(None), |file| file.load(self.streams.names()))?;
+            .map(|path| PositionFile::new(path, place, store.identity()));
+        let saved = file.as_ref().map_or(Ok(None), |file| file.load(streams))?;
         let saved_start = |info: &StreamInfo| {
             let saved = saved.as_ref()?;
             let (_, start) = saved.streams().find(|(name, _)| **name == info.name)?;
@@ -154,14 +167,7 @@ impl Args {
         let announce_to = (self.format == Format::Text).then_some(output);
         let from =
             |info: &StreamInfo| saved_start(info).unwrap_or_else(|| self.from.in_stream(info));
-        let starts = tail::start_positions(
-            store,
-            self.streams.names(),
-            from,
-            announce_to,
-            Some(&self.uri),
-        )
-        .await?;
+        let starts = tail::start_positions(store, streams, from, announce_to, Some(place)).await?;
         let settings = MergeSettings {
             sequences: self.window_sequences,
             writers: self.window_writers,
@@ -279,13 +285,18 @@ mod tests {
         store
     }
 
+    fn reading(store: &Arc<MemoryStore>) -> Reading {
+        Reading {
+            store: Arc::clone(store) as Arc<dyn LogStore>,
+            place: "distributedlog://h/n".parse().expect("a place"),
+            streams: vec![stream("s-1"), stream("s-2")],
+        }
+    }
+
     async fn read(store: &Arc<MemoryStore>, flags: &str) -> (String, Result<(), CliError>) {
         let captured = CapturedOutput::default();
         let result = args(flags)
-            .read_from(
-                &(Arc::clone(store) as Arc<dyn LogStore>),
-                &captured.output(),
-            )
+            .read_from(&reading(store), &captured.output())
             .await;
         (captured.text(), result)
     }
@@ -342,9 +353,8 @@ two
     /// Returns the payloads that a merging reader prints.
     async fn merged(store: &Arc<MemoryStore>, flags: &str) -> (Vec<String>, Result<(), CliError>) {
         let captured = CapturedOutput::default();
-        let store = Arc::clone(store) as Arc<dyn LogStore>;
         let result = args(flags)
-            .merge_from(&store, &captured.output(), &Shutdown::manual())
+            .merge_from(&reading(store), &captured.output(), &Shutdown::manual())
             .await;
         let text = captured.text();
         let payloads = text
@@ -380,9 +390,8 @@ two
         let store = store().await;
         let flags = "--from oldest --count 2";
         let captured = CapturedOutput::default();
-        let erased = Arc::clone(&store) as Arc<dyn LogStore>;
         let result = args(&format!("{flags} --merge"))
-            .merge_from(&erased, &captured.output(), &Shutdown::manual())
+            .merge_from(&reading(&store), &captured.output(), &Shutdown::manual())
             .await;
         assert!(result.is_ok());
         assert_eq!(captured.text(), read(&store, flags).await.0);
@@ -517,9 +526,8 @@ two
             folder.path().join("position").display()
         );
         let store = store().await;
-        let erased = Arc::clone(&store) as Arc<dyn LogStore>;
         let args = args(&format!("{flags} --format json"));
-        args.merge_from(&erased, &Output::to(Closed), &Shutdown::manual())
+        args.merge_from(&reading(&store), &Output::to(Closed), &Shutdown::manual())
             .await
             .expect_err("the pipe is closed");
         assert_eq!(merged(&store, &flags).await.0, ["one", "two"]);

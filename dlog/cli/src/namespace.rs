@@ -2,6 +2,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::CliError;
+use super::place::Place;
 use super::streams::as_argument;
 #[cfg(feature = "bookkeeper")]
 use distributedlog_store::bookkeeper::{self, BookKeeperSettings};
@@ -75,7 +76,7 @@ pub(crate) async fn connect_with(
     if matches!(error, StoreError::Refused { .. }) && is_zookeeper(uri.hosts()).await {
         return connect_bookkeeper(uri, settings).await;
     }
-    Err(store_error(&error, Some(uri)))
+    Err(uri_error(&error, uri))
 }
 
 /// Connects to the namespace behind `uri` on BookKeeper.
@@ -103,18 +104,32 @@ pub(crate) fn zookeeper_error(error: &StoreError, uri: &Uri) -> CliError {
     if let StoreError::Unreachable { .. } = error {
         return CliError::failure(error.to_string()).tip(ZOOKEEPER_TIP);
     }
-    store_error(error, Some(uri))
+    uri_error(error, uri)
+}
+
+/// Converts an error of the store behind `uri` for the user.
+#[must_use]
+pub(crate) fn uri_error(error: &StoreError, uri: &Uri) -> CliError {
+    store_error(error, Some(&Place::Namespace(uri.clone())))
 }
 
 /// Converts a store's error for the user, with the command that helps where there is one.
 #[must_use]
-pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
+pub(crate) fn store_error(error: &StoreError, place: Option<&Place>) -> CliError {
     let cli_error = CliError::failure(error.to_string());
-    let place = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
+    let uri = match place {
+        Some(Place::Namespace(uri)) => Some(uri),
+        Some(Place::Proxies(_) | Place::Http(_)) | None => None,
+    };
+    let is_http = matches!(place, Some(Place::Http(_)));
+    let place = place.map_or_else(|| "URI".to_owned(), Place::to_string);
     match error {
         StoreError::StreamNotFound(stream) => cli_error.tip(create_tip(&place, stream)),
         StoreError::StreamExists(_) => {
             cli_error.tip(format!("list the streams with: dlog tool list -u {place}"))
+        }
+        StoreError::Unreachable { .. } if is_http => {
+            cli_error.tip("check the address, and that a proxy runs there with --http-port")
         }
         StoreError::Unreachable { address, .. } => cli_error.tip(reach_tip(address, uri)),
         StoreError::Disconnected { .. } => {
@@ -204,7 +219,7 @@ mod tests {
             address: "127.0.0.1:7100".into(),
             detail: "connection refused".into(),
         };
-        let report = store_error(&error, Some(&uri))
+        let report = uri_error(&error, &uri)
             .report(false)
             .expect("there is something to say");
         assert!(
@@ -247,7 +262,7 @@ mod tests {
                 address: address.to_owned(),
                 detail: "connection refused".into(),
             };
-            let report = store_error(&error, Some(&uri.parse().expect("a URI")));
+            let report = uri_error(&error, &uri.parse().expect("a URI"));
             let report = report.report(false).expect("there is something to say");
             assert!(
                 report.ends_with(&format!("tip: {tip}\n")),
@@ -260,7 +275,7 @@ mod tests {
     fn a_stream_that_is_missing_comes_with_the_command_that_creates_it() {
         let uri: Uri = "distributedlog://127.0.0.1:7000/n".parse().expect("a URI");
         let stream = StreamName::new("orders").expect("a name");
-        let report = store_error(&StoreError::StreamNotFound(stream), Some(&uri))
+        let report = uri_error(&StoreError::StreamNotFound(stream), &uri)
             .report(false)
             .expect("there is something to say");
         assert!(

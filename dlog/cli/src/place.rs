@@ -1,3 +1,4 @@
+use core::fmt;
 use core::str::FromStr;
 
 use distributedlog_store::uri::Uri;
@@ -13,11 +14,49 @@ pub(crate) enum Place {
     Http(String),
 }
 
+impl Place {
+    /// Returns the key that names such a place in a context.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Namespace(_) => "namespace",
+            Self::Proxies(_) => "proxies",
+            Self::Http(_) => "http",
+        }
+    }
+
+    /// Describes the kind of place.
+    pub(crate) const fn kind_text(&self) -> &'static str {
+        match self {
+            Self::Namespace(_) => "a namespace",
+            Self::Proxies(_) => "the port for clients of write proxies",
+            Self::Http(_) => "the HTTP port of a write proxy",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespace(uri) => uri.fmt(f),
+            Self::Proxies(name) => f.write_str(name),
+            Self::Http(url) => f.write_str(url),
+        }
+    }
+}
+
 impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.starts_with("http://") || text.starts_with("https://") {
+            if text.contains('@') {
+                // Not repeated: it may be a password.
+                return Err(
+                    "the URL has credentials; write the token into a file, and name that with \
+                     --token-file"
+                        .to_owned(),
+                );
+            }
             return Ok(Self::Http(text.trim_end_matches('/').to_owned()));
         }
         if text.starts_with("distributedlog") {
@@ -26,10 +65,14 @@ impl FromStr for Place {
         }
         let is_address = |text: &str| {
             let port = text.rsplit_once(':').map(|(_, port)| port);
-            port.is_some_and(|port| port.parse::<u16>().is_ok())
+            !text.contains('/') && port.is_some_and(|port| port.parse::<u16>().is_ok())
         };
-        if text.contains('!') || is_address(text) {
+        if text.contains('!') {
             return Ok(Self::Proxies(text.to_owned()));
+        }
+        if is_address(text) {
+            // An address alone is a proxy's.
+            return Ok(Self::Proxies(format!("inet!{text}")));
         }
         Err(
             "write a namespace (distributedlog://127.0.0.1:7000/messaging/distributedlog), proxies \
@@ -50,18 +93,23 @@ mod tests {
             place("distributedlog://127.0.0.1:7000/n"),
             Ok(Place::Namespace(_))
         ));
-        for name in [
-            "inet!127.0.0.1:8000",
-            "zk!zk-1:2181!/proxies",
-            "127.0.0.1:8000",
+        for (text, name) in [
+            ("inet!127.0.0.1:8000", "inet!127.0.0.1:8000"),
+            ("zk!zk-1:2181!/proxies", "zk!zk-1:2181!/proxies"),
+            ("127.0.0.1:8000", "inet!127.0.0.1:8000"),
         ] {
-            assert!(matches!(place(name), Ok(Place::Proxies(found)) if found == name));
+            assert!(matches!(place(text), Ok(Place::Proxies(found)) if found == name));
         }
+        let error = place("http://user:secret@proxy:8002").expect_err("it has a password");
+        assert!(
+            error.contains("--token-file") && !error.contains("secret"),
+            "{error}"
+        );
         assert!(matches!(
             place("https://proxy.example:8002/"),
             Ok(Place::Http(url)) if url == "https://proxy.example:8002"
         ));
-        for wrong in ["", "localhost", "a:b", "ftp://127.0.0.1"] {
+        for wrong in ["", "localhost", "a:b", "ftp://127.0.0.1:21"] {
             let error = place(wrong).expect_err(wrong);
             assert!(error.contains("inet!127.0.0.1:8000"), "{wrong}: {error}");
         }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::CliError;
+use super::place::Place;
 use distributedlog_reader::MergePosition;
-use distributedlog_store::uri::Uri;
 use distributedlog_store::{StoreId, StreamName};
 
 /// Maximum size of a file that is read: far above the largest that a merged reader with default
@@ -35,7 +35,7 @@ struct Content {
 impl PositionFile {
     /// Creates a handle for the file at `path`, which need not exist yet, with positions in a
     /// namespace of the store with this identity.
-    pub(crate) fn new(path: &Path, namespace: &Uri, store: Option<StoreId>) -> Self {
+    pub(crate) fn new(path: &Path, namespace: &Place, store: Option<StoreId>) -> Self {
         Self {
             path: path.to_owned(),
             namespace: namespace.to_string(),

@@ -14,7 +14,9 @@ use super::console::{
 };
 use super::expression::Expression;
 use super::output::counted;
+use super::place::Place;
 use super::position::Position;
+use super::target::Target;
 use super::writer_args::{QuickstartWriterArgs, settings_error};
 use super::{
     CliError, EXIT_FAILURE, Format, Output, Shutdown, local, namespace, port, proxy, record_text,
@@ -157,7 +159,7 @@ async fn run_session(
 ) -> Result<(SessionEnd, InputKind), CliError> {
     stack.introduce(output)?;
     let writer = ConnectedWriter::open(
-        &stack.name(),
+        &Target::of_proxies(stack.name()),
         &stack.streams,
         settings,
         identity,
@@ -238,7 +240,12 @@ impl Stack {
             match store.create(stream).await {
                 // The streams may exist from the previous run.
                 Ok(()) | Err(StoreError::StreamExists(_)) => {}
-                Err(error) => return Err(namespace::store_error(&error, uri.as_ref())),
+                Err(error) => {
+                    return Err(namespace::store_error(
+                        &error,
+                        uri.map(Place::Namespace).as_ref(),
+                    ));
+                }
             }
         }
         let proxy = start_proxy(&store, &descriptors, port, http_port).await?;
@@ -289,10 +296,9 @@ Ctrl-D ends.
     /// Drains the proxy, closes the store, and removes the folder if it is temporary.
     async fn stop(self) -> Result<(), CliError> {
         self.proxy.drain().await;
-        self.store
-            .close()
-            .await
-            .map_err(|error| namespace::store_error(&error, self.uri.as_ref()))?;
+        self.store.close().await.map_err(|error| {
+            namespace::store_error(&error, self.uri.clone().map(Place::Namespace).as_ref())
+        })?;
         let Some(folder) = self.temporary else {
             return Ok(());
         };

@@ -6,11 +6,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::output::counted;
+use super::place::Place;
 use super::position::Position;
 use super::streams::as_argument;
 use super::{CliError, Output, namespace};
 use distributedlog_reader::{LogReader, MergeCounters, ReadEvent};
-use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StoreError, StreamInfo, StreamName};
 
 /// Maximum number of records that wait to be printed. Readers pause until there is room.
@@ -38,14 +38,14 @@ impl Tail {
         streams: &[StreamName],
         from: Position,
         announce_to: Option<&Output>,
-        uri: Option<&Uri>,
+        place: Option<&Place>,
     ) -> Result<Self, CliError> {
         let starts = start_positions(
             store,
             streams,
             |info| from.in_stream(info),
             announce_to,
-            uri,
+            place,
         )
         .await?;
         let (sender, events) = mpsc::channel(WAITING_RECORDS);
@@ -99,7 +99,7 @@ pub(crate) async fn start_positions(
     streams: &[StreamName],
     from: impl Fn(&StreamInfo) -> Dlsn,
     announce_to: Option<&Output>,
-    uri: Option<&Uri>,
+    place: Option<&Place>,
 ) -> Result<Vec<(StreamName, Dlsn)>, CliError> {
     let announce = |text: String| announce_to.map_or(Ok(()), |output| output.line(text));
     for stream in streams {
@@ -111,11 +111,11 @@ pub(crate) async fn start_positions(
         match store.describe(stream).await {
             Ok(info) => found.push((stream, from(&info), info.last.is_none())),
             Err(StoreError::StreamNotFound(_)) => missing.push(stream.clone()),
-            Err(error) => return Err(namespace::store_error(&error, uri)),
+            Err(error) => return Err(namespace::store_error(&error, place)),
         }
     }
     if !missing.is_empty() {
-        return Err(not_found(&missing, uri));
+        return Err(not_found(&missing, place));
     }
     for (stream, start, empty) in &found {
         if *empty {
@@ -170,12 +170,12 @@ pub(crate) const fn is_unreachable(error: &StoreError) -> bool {
     )
 }
 
-fn not_found(missing: &[StreamName], uri: Option<&Uri>) -> CliError {
+fn not_found(missing: &[StreamName], place: Option<&Place>) -> CliError {
     let lines: Vec<String> = missing
         .iter()
         .map(|stream| format!("Log stream {stream} is not found. Please create it first."))
         .collect();
-    let uri = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
+    let uri = place.map_or_else(|| "URI".to_owned(), Place::to_string);
     CliError::failure(lines.join("\n")).tip(format!(
         "create it with: dlog tool create -u {uri} -e {}",
         as_argument(missing)

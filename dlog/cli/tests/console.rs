@@ -19,6 +19,7 @@ impl Running {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .env_remove("RUST_LOG")
+            .env("DLOG_CONFIG", "/dev/null")
             .spawn();
         Self(child.expect("the command was built"))
     }

@@ -54,6 +54,7 @@ impl User {
             .env("XDG_DATA_HOME", home)
             .env("HOME", home)
             .env_remove("RUST_LOG")
+            .env("DLOG_CONFIG", "/dev/null")
             .stdin(end())
             .stdout(end())
             .stderr(end())

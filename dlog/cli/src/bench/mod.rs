@@ -14,13 +14,15 @@ use std::time::{Instant, SystemTime};
 
 use clap::ValueEnum;
 use distributedlog::writer::{Counters, Settings};
+use distributedlog_reader::Source;
+use distributedlog_store::StreamName;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::console::ConnectedWriter;
 use super::progress_line::ProgressLine;
 use super::record_text::json_line;
-use super::write_to::WriteTo;
+use super::target::{PlaceAndStreams, Target, TargetArgs};
 use super::writer_args::{BenchWriterArgs, settings_error};
 use super::{CliError, Output, Shutdown, duration};
 use load::{Load, Measured};
@@ -65,7 +67,7 @@ Examples, with STREAMS=bench-1,bench-2,bench-3,bench-4,bench-5:
 Exit status: 1 if a record was not written, or is not there when it is read back.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    to: WriteTo,
+    to: PlaceAndStreams,
 
     /// Number of writers, each with its own connections
     #[arg(
@@ -117,6 +119,9 @@ pub(crate) struct Args {
     format: ReportFormat,
 
     #[command(flatten)]
+    target: TargetArgs,
+
+    #[command(flatten)]
     writer: BenchWriterArgs,
 }
 
@@ -145,8 +150,9 @@ impl Args {
         }
         let settings = self.writer.settings()?.to_builder().attempt_reports(true);
         let settings = settings.build().map_err(|error| settings_error(&error))?;
+        let (target, streams) = self.to.resolve(&self.target)?;
         let writers = tokio::select! {
-            connected = self.connect(settings) => connected?,
+            connected = self.connect(&target, &streams, settings) => connected?,
             () = shutdown.requested() => {
                 return Err(CliError::failure("interrupted before the first record was written"));
             }
@@ -170,7 +176,7 @@ impl Args {
         }
         let told: Vec<_> = measured.into_iter().map(|measured| measured.told).collect();
         let mut report = Report {
-            streams: self.to.streams.names().len(),
+            streams: streams.len(),
             writers: self.writers,
             in_flight: self.in_flight(),
             record_bytes: self.size,
@@ -181,8 +187,9 @@ impl Args {
             read_back: None,
         };
         if let Some(source) = &self.verify {
-            let found = self.read_back(source, began, run, &told, shutdown).await?;
-            report.read_back = Some(found);
+            let source = source.connect(&target.security).await?;
+            let reading = self.read_back(source, &streams, began, run, &told, shutdown);
+            report.read_back = Some(reading.await?);
         }
         self.print(&report, output)?;
         verdict(&report)
@@ -193,12 +200,17 @@ impl Args {
         self.in_flight.unwrap_or(default) as usize
     }
 
-    async fn connect(&self, settings: Settings) -> Result<Vec<ConnectedWriter>, CliError> {
+    async fn connect(
+        &self,
+        target: &Target,
+        streams: &[StreamName],
+        settings: Settings,
+    ) -> Result<Vec<ConnectedWriter>, CliError> {
         let mut writers = Vec::new();
         for _ in 0..self.writers {
             let writer = ConnectedWriter::open(
-                &self.to.name,
-                self.to.streams.names(),
+                target,
+                streams,
                 settings,
                 self.writer.identity(),
                 "dlog-bench",
@@ -278,7 +290,8 @@ impl Args {
 
     async fn read_back(
         &self,
-        source: &ReadSource,
+        source: Source,
+        streams: &[StreamName],
         began: SystemTime,
         run: u64,
         told: &[Vec<load::Told>],
@@ -286,9 +299,7 @@ impl Args {
     ) -> Result<verify::ReadBack, CliError> {
         let mut line = ProgressLine::new();
         let progress = |records: u64| line.show(|| format!("read back: {records} records"));
-        let source = source.connect().await?;
-        let reading =
-            verify::read_back(source, self.to.streams.names(), began, run, told, progress);
+        let reading = verify::read_back(source, streams, began, run, told, progress);
         tokio::select! {
             found = reading => found,
             () = shutdown.requested() => {

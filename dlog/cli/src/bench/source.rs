@@ -1,9 +1,10 @@
 use core::str::FromStr;
 
-use distributedlog_reader::{HttpSource, Source};
+use distributedlog_reader::Source;
 use distributedlog_store::uri::Uri;
 
 use super::super::place::Place;
+use super::super::target::ClientSecurity;
 use super::super::{CliError, namespace};
 
 /// Source of the records that are read back: a namespace, or the HTTP port of a write proxy.
@@ -34,10 +35,10 @@ impl ReadSource {
     ///
     /// # Errors
     /// The store cannot be reached.
-    pub(super) async fn connect(&self) -> Result<Source, CliError> {
+    pub(super) async fn connect(&self, security: &ClientSecurity) -> Result<Source, CliError> {
         Ok(match self {
             Self::Namespace(uri) => namespace::connect(uri).await?.into(),
-            Self::Http(url) => HttpSource::new([url]).into(),
+            Self::Http(url) => security.http_source(url).into(),
         })
     }
 }

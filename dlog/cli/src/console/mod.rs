@@ -21,7 +21,7 @@ pub(crate) use session::{LineCounts, RecordDigest, SessionEnd, run};
 pub(crate) use writer::ConnectedWriter;
 
 use super::output::note;
-use super::write_to::WriteTo;
+use super::target::{PlaceAndStreams, TargetArgs};
 use super::writer_args::{WriterArgs, settings_error};
 use super::{CliError, Format, Output, Shutdown};
 
@@ -46,7 +46,7 @@ Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
 Write times with their unit: 250us, 2ms, 10s, 5m. -v prints the position of each line.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    to: WriteTo,
+    to: PlaceAndStreams,
 
     /// Output format: text (-v prints the position of each line), or a JSON object for each line
     #[arg(long, value_enum, default_value_t)]
@@ -60,6 +60,9 @@ pub(crate) struct Args {
     /// the state of each stream
     #[arg(long)]
     stats: bool,
+
+    #[command(flatten)]
+    target: TargetArgs,
 
     #[command(flatten)]
     writer: WriterArgs,
@@ -82,9 +85,10 @@ impl Args {
             .to_builder()
             .attempt_reports(self.attempts);
         let settings = settings.build().map_err(|error| settings_error(&error))?;
+        let (target, streams) = self.to.resolve(&self.target)?;
         let connect = ConnectedWriter::open(
-            &self.to.name,
-            self.to.streams.names(),
+            &target,
+            &streams,
             settings,
             self.writer.identity(),
             "console-proxy-writer",

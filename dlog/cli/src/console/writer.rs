@@ -5,12 +5,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use distributedlog::writer::{Settings, WriteError, Written};
 use distributedlog::{Cause, Escaped, StreamIndex};
-use distributedlog_tokio::{
-    BuildError, ClientCounters, MultiStreamWriter, ProxyClient, RequestError,
-};
+use distributedlog_tokio::{BuildError, ClientCounters, MultiStreamWriter, RequestError};
 
 use super::super::CliError;
 use super::super::output::note;
+use super::super::target::Target;
 use super::report::{LineFailure, LineOutcome, RecordLocation, attempts};
 use super::session::{Acknowledgement, BoxFuture, LineWriter, WaitsFor};
 use super::stats::{Stats, StreamStats};
@@ -28,24 +27,23 @@ pub(crate) struct ConnectedWriter {
 }
 
 impl ConnectedWriter {
-    /// Connects to the proxies behind `name`. With `identity`, record sets have an identity (R12).
+    /// Connects to the proxies of `target`. With `identity`, record sets have an identity (R12).
     ///
     /// # Errors
-    /// The name is invalid, or no proxy answers.
+    /// The proxies are not known, their name is invalid, or none answers.
     pub(crate) async fn open(
-        name: &str,
+        target: &Target,
         streams: &[StreamName],
         settings: Settings,
         identity: bool,
         client_id: &str,
     ) -> Result<Self, CliError> {
-        #[cfg(not(feature = "zookeeper"))]
-        super::super::features::check_proxies_name(name)?;
+        let name = target.proxies()?;
+        let name = name.as_str();
         // The writer enforces the deadline. The client's own limit must not be shorter, or it would
         // give up attempts before the deadline.
-        let client = ProxyClient::builder()
-            .proxies(name)
-            .client_id(client_id)
+        let client = target
+            .client(client_id)?
             .attempt_timeout(settings.request_timeout());
         let writer = MultiStreamWriter::builder(streams.iter().map(StreamName::as_str))
             .client(client)

@@ -97,15 +97,7 @@ impl Args {
         for place in &self.places {
             match place {
                 Place::Namespace(uri) => namespace::check(uri, &probe, &mut found).await?,
-                Place::Proxies(name) => {
-                    // An address alone is a proxy's.
-                    let name = if name.contains('!') {
-                        name.clone()
-                    } else {
-                        format!("inet!{name}")
-                    };
-                    proxies::check(&name, &probe, &mut found).await?;
-                }
+                Place::Proxies(name) => proxies::check(name, &probe, &mut found).await?,
                 Place::Http(url) => http::check(url, &probe, &mut found).await?,
             }
         }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::super::CliError;
 use super::super::clock::unix_ms;
-use super::super::namespace::{self, store_error};
+use super::super::namespace::{self, uri_error};
 use super::super::output::counted;
 use super::findings::{Findings, since};
 use super::{MAX_SKEW, Probe};
@@ -36,7 +36,7 @@ pub(super) async fn check(
     found.ok(&format!("connected to {uri} in {}", since(began)))?;
     match store.list().await {
         Ok(streams) => found.ok(&counted(streams.len() as u64, "stream"))?,
-        Err(error) => found.error("cannot list the streams", &store_error(&error, Some(uri)))?,
+        Err(error) => found.error("cannot list the streams", &uri_error(&error, uri))?,
     }
     if !probe.writes {
         return Ok(());
@@ -55,7 +55,7 @@ pub(super) async fn check(
         }
         (Err(error), _) => found.error(
             "cannot write a record and read it back",
-            &store_error(&error, Some(uri)),
+            &uri_error(&error, uri),
         ),
     }
 }

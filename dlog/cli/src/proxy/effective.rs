@@ -6,10 +6,10 @@ use distributedlog::settings::{NamedSettings, SettingRow, SettingValue, Settings
 use distributedlog_proxy::{Settings, SettingsBuilder};
 #[cfg(feature = "bookkeeper")]
 use distributedlog_store::bookkeeper::BookKeeperSettings;
-use serde::Serialize;
 
+use super::super::config::{self, DEFAULT, Shown};
 use super::super::setting_flags::{self, FlagGroup, TableFlags, value_text};
-use super::super::{CliError, Format, Output, local, record_text};
+use super::super::{CliError, Format, Output, local};
 #[cfg(feature = "bookkeeper")]
 use super::bookkeeper_args::BookKeeper;
 use super::properties::{Change, Configuration};
@@ -20,9 +20,6 @@ const DEFAULT_PORT: u16 = 8000;
 
 /// Shard, likewise: none.
 const DEFAULT_SHARD: i32 = -1;
-
-/// Source of a setting that neither a flag nor the file sets.
-const DEFAULT: &str = "default";
 
 /// A setting that a file can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,35 +43,6 @@ pub(super) struct Effective {
     pub(super) shard: i32,
     pub(super) configuration: Option<Configuration>,
     origins: BTreeMap<Target, String>,
-}
-
-/// A setting as `--print-config` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Shown {
-    /// Name.
-    pub(super) setting: &'static str,
-    /// Value, or `none`.
-    pub(super) value: String,
-    /// Flag, environment variable, line of the file, or `default`.
-    pub(super) source: String,
-}
-
-impl Shown {
-    /// Describes a setting that has a flag of its own kind.
-    pub(super) fn of(
-        setting: &'static str,
-        given: Option<String>,
-        flag: &str,
-        default: &str,
-    ) -> Self {
-        let source = given.as_ref().map_or(DEFAULT, |_| flag).to_owned();
-        let value = given.unwrap_or_else(|| default.to_owned());
-        Self {
-            setting,
-            value,
-            source,
-        }
-    }
 }
 
 impl Effective {
@@ -216,7 +184,7 @@ impl Effective {
         output: &Output,
     ) -> Result<(), CliError> {
         let number = |setting, value: String, target| Shown {
-            setting,
+            setting: String::from(setting),
             value,
             source: self.source(target),
         };
@@ -228,20 +196,7 @@ impl Effective {
         let shown = shown.chain(self.rows(&self.proxy, Target::Proxy));
         #[cfg(feature = "bookkeeper")]
         let shown = shown.chain(self.rows(&self.bookkeeper, Target::BookKeeper));
-        for it in shown {
-            match format {
-                Format::Text => {
-                    let Shown {
-                        setting,
-                        value,
-                        source,
-                    } = &it;
-                    output.line(format_args!("{setting:28} {value:15} {source}"))?;
-                }
-                Format::Json => record_text::json_line(output, &it)?,
-            }
-        }
-        Ok(())
+        config::print(shown, format, output)
     }
 
     /// The settings of a table that have a text. A shard's is there already.
@@ -256,7 +211,7 @@ impl Effective {
         S::ROWS.iter().filter(has_text).filter_map(move |row| {
             let value = value_text(settings.value(row.name)?);
             Some(Shown {
-                setting: row.name,
+                setting: row.name.to_owned(),
                 value,
                 source: self.source(target(row.name)),
             })
@@ -280,8 +235,12 @@ impl Effective {
     }
 
     fn source(&self, target: Target) -> String {
-        let origin = self.origins.get(&target);
-        origin.map_or(DEFAULT, String::as_str).to_owned()
+        let Some(origin) = self.origins.get(&target) else {
+            return DEFAULT.to_owned();
+        };
+        // What stands in the configuration file reaches the command as a flag.
+        let in_file = origin.strip_prefix("--").and_then(config::origin);
+        in_file.unwrap_or_else(|| origin.clone())
     }
 }
 

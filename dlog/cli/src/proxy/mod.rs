@@ -13,6 +13,7 @@ mod properties;
 mod reload;
 mod setting_args;
 
+use super::config::Shown;
 use super::namespace::Connected;
 use super::setting_flags::TableFlags;
 use super::{CliError, Output, Shutdown, local, namespace, port};
@@ -26,7 +27,7 @@ use distributedlog_proxy::{
 use distributedlog_store::descriptors::CLIENT_DESCRIPTORS;
 use distributedlog_store::embedded::EmbeddedSettings;
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
-use effective::{Effective, Shown};
+use effective::Effective;
 use original_args::OriginalArgs;
 use properties::Configuration;
 use reload::ReloadedFiles;

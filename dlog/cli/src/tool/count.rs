@@ -83,7 +83,7 @@ impl Args {
             );
             let counted = count_records(reader, name, self.end)
                 .await
-                .map_err(|error| namespace::store_error(&error, Some(uri)))?;
+                .map_err(|error| namespace::uri_error(&error, uri))?;
             total.records += counted.records;
             total.damaged_sets += counted.damaged_sets;
             match self.format {

@@ -92,7 +92,7 @@ impl Args {
                     existing.push(name.clone());
                     false
                 }
-                Err(error) => return Err(namespace::store_error(&error, Some(&self.uri.uri))),
+                Err(error) => return Err(namespace::uri_error(&error, &self.uri.uri)),
             };
             match self.format {
                 Format::Text if created => {

@@ -78,7 +78,7 @@ impl Args {
             store
                 .delete(name)
                 .await
-                .map_err(|error| namespace::store_error(&error, Some(uri)))?;
+                .map_err(|error| namespace::uri_error(&error, uri))?;
             match self.format {
                 Format::Text => output.line(format_args!("Deleted log stream {name}."))?,
                 Format::Json => record_text::json_line(

@@ -108,11 +108,11 @@ impl Args {
         let info = store
             .describe(&self.stream)
             .await
-            .map_err(|error| namespace::store_error(&error, Some(uri)))?;
+            .map_err(|error| namespace::uri_error(&error, uri))?;
         let from = match (self.since, self.seqno) {
             (Some(since), _) => {
                 let found = store.position_at(&self.stream, since.unix_ms()).await;
-                Position::At(found.map_err(|error| namespace::store_error(&error, Some(uri)))?)
+                Position::At(found.map_err(|error| namespace::uri_error(&error, uri))?)
             }
             (None, Some(seqno)) => Position::At(Dlsn::new(seqno, self.eid, self.slot)),
             (None, None) => self.from,
@@ -142,7 +142,7 @@ impl Args {
                     // The store may take its time.
                     output.flush()?;
                     let next = reader.next_available().await;
-                    next.map_err(|error| namespace::store_error(&error, Some(&self.uri.uri)))?
+                    next.map_err(|error| namespace::uri_error(&error, &self.uri.uri))?
                 }
             };
             match next {

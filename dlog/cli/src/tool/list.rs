@@ -54,7 +54,7 @@ impl Args {
             let page = store
                 .list_page(after.as_ref(), &self.prefix, PAGE)
                 .await
-                .map_err(|error| namespace::store_error(&error, Some(&self.uri.uri)))?;
+                .map_err(|error| namespace::uri_error(&error, &self.uri.uri))?;
             more = page.more && !page.names.is_empty();
             for name in &page.names {
                 any = true;

@@ -93,7 +93,7 @@ impl Args {
         output: &Output,
     ) -> Result<(), CliError> {
         let error = |error| {
-            let failed = namespace::store_error(&error, Some(&self.uri.uri));
+            let failed = namespace::uri_error(&error, &self.uri.uri);
             if matches!(error, StoreError::Unsupported { .. }) {
                 return failed
                     .tip("on BookKeeper the write proxies have it: dlog proxy --retention");

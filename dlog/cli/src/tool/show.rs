@@ -85,7 +85,7 @@ impl Args {
             let mut info = store
                 .describe(name)
                 .await
-                .map_err(|error| namespace::store_error(&error, Some(&self.uri.uri)))?;
+                .map_err(|error| namespace::uri_error(&error, &self.uri.uri))?;
             let records = info.segments.iter().map(|segment| segment.records).sum();
             if self.no_log_segments {
                 info.segments.clear();
@@ -94,7 +94,7 @@ impl Args {
                 Ok(retention) => Some(retention),
                 // Stores without retention have none to show.
                 Err(StoreError::Unsupported { .. }) => None,
-                Err(error) => return Err(namespace::store_error(&error, Some(&self.uri.uri))),
+                Err(error) => return Err(namespace::uri_error(&error, &self.uri.uri)),
             };
             let retention = retention.as_ref();
             let ledgers = ledgers.get(name).filter(|_| !self.no_log_segments);

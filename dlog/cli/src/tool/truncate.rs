@@ -69,7 +69,7 @@ impl Args {
             since,
             force,
         } = self;
-        let store_error = |error| namespace::store_error(&error, Some(&uri.uri));
+        let store_error = |error| namespace::uri_error(&error, &uri.uri);
         let info = store.describe(stream).await.map_err(store_error)?;
         let dlsn = match (dlsn, since) {
             (Some(dlsn), _) => *dlsn,

@@ -28,7 +28,7 @@ pub(super) async fn operator(uri: &Uri) -> Result<ClusterOperator, CliError> {
         Ok(_) => Err(CliError::failure(format!(
             "{uri} is a store of `dlog local`: there are no ledgers and no bookies there"
         ))),
-        Err(error) => Err(namespace::store_error(&error, Some(uri))),
+        Err(error) => Err(namespace::uri_error(&error, uri)),
     }
 }
 

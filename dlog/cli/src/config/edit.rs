@@ -1,0 +1,56 @@
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use toml_edit::DocumentMut;
+
+use super::super::CliError;
+use super::file::ConfigFile;
+
+/// Changes a configuration file. What `change` does not touch stays, comments too. The new text is
+/// checked, and replaces the old one atomically; folders that are missing are created.
+///
+/// # Errors
+/// The file cannot be read or written, or is not valid afterwards.
+pub(crate) fn edit(
+    path: &Path,
+    change: impl FnOnce(&mut DocumentMut) -> Result<(), CliError>,
+) -> Result<ConfigFile, CliError> {
+    let failed = |what: &str, error: std::io::Error| {
+        CliError::failure(format!("cannot {what} {}: {error}", path.display()))
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(failed("read", error)),
+    };
+    ConfigFile::parse(path, &text)?;
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
+    change(&mut document)?;
+    let text = document.to_string();
+    let file = ConfigFile::parse(path, &text)?;
+    replace(path, &text).map_err(|error| failed("write", error))?;
+    Ok(file)
+}
+
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    // A link, as managers of such files make it, stays one.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".dlog-config-")
+        .tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(metadata) = fs::metadata(&path) {
+        fs::set_permissions(file.path(), metadata.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|error| error.error)?;
+    Ok(())
+}
