@@ -55,7 +55,6 @@ mod machine;
 mod mailbox;
 mod metrics;
 mod recent;
-mod recorded;
 mod running;
 mod service;
 mod settings;
@@ -63,14 +62,13 @@ mod stats;
 mod supervise;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod wall_clock;
 
 pub use admin::AdminPeers;
+pub use distributedlog_store::tls::{ClientAuthorities, ServerCertificate, TlsError};
 pub use error::ProxyError;
 pub use faults::FaultInjector;
 pub use http::{CorsOrigin, CorsOriginError, HttpToken, HttpTokenError, StoreStatsPort};
 pub use running::{DrainReport, Proxy, ProxyLoad, RunningProxy};
 pub use settings::{MAX_RECORD_BYTES, Settings, SettingsBuilder, SettingsError};
-pub use tls::{ServerCertificate, TlsError};
 pub use wall_clock::{SystemClock, WallClock};

@@ -13,6 +13,7 @@ use super::supervise::MailboxGuard;
 use super::{ServerCertificate, Settings};
 use distributedlog_store::log_limit::{Admitted, LOG_INTERVAL, LogKind};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
+use distributedlog_store::peer_protocol::{PeerProtocol, http_refusal};
 
 /// The open connections.
 #[derive(Debug, Default)]
@@ -201,9 +202,13 @@ async fn serve_tls<S: ByteStream>(
     settings: &Settings,
     tls: &ServerCertificate,
 ) -> ConnectionEnd {
-    let purpose = "thriftmux and framed thrift";
-    let accepting =
-        ServerCertificate::accept(tls.acceptor(), stream, purpose, || service.http_hint());
+    let accepting = tls.accept(stream, |protocol| {
+        plain_refusal(
+            protocol,
+            "thriftmux and framed thrift",
+            &service.http_hint(),
+        )
+    });
     match tokio::time::timeout(settings.handshake_timeout, accepting).await {
         Ok(Ok(stream)) => {
             Connection::new(stream, peer, mailbox, service.clone(), settings)
@@ -225,6 +230,16 @@ async fn serve_tls<S: ByteStream>(
             ConnectionEnd::Lost(io::ErrorKind::TimedOut)
         }
     }
+}
+
+/// Returns the response to a client that speaks HTTP without TLS on the port for `purpose`, which
+/// requires TLS. `http` says where HTTP is.
+pub(super) fn plain_refusal(protocol: PeerProtocol, purpose: &str, http: &str) -> Option<Vec<u8>> {
+    matches!(protocol, PeerProtocol::Http | PeerProtocol::Http2).then(|| {
+        http_refusal(&format!(
+            "this port is for {purpose}, and requires TLS: {http}"
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -65,8 +65,8 @@
 //!
 //! # What it is not
 //!
-//! The store does not replicate: what the disk loses is lost. It does not authenticate or encrypt.
-//! It does not batch records, retry appends or detect duplicates: writers do that, through a write
+//! The store does not replicate: what the disk loses is lost. It knows who a client is only as far
+//! as a secret, or a certificate, admits it: it does not tell one from another. It does not batch records, retry appends or detect duplicates: writers do that, through a write
 //! proxy or on their own. Its files and its protocol are not those of Apache DistributedLog.
 
 #[cfg(feature = "bookkeeper")]
@@ -83,6 +83,7 @@ pub mod metrics;
 mod name;
 pub mod net;
 pub mod peer_protocol;
+pub mod recorded;
 pub mod remote;
 mod retention;
 #[cfg(seeded_bugs)]
@@ -91,6 +92,7 @@ pub mod seeded_bugs;
 mod store_id;
 mod summary;
 mod time_lookup;
+pub mod tls;
 mod types;
 pub mod uri;
 pub mod utc;

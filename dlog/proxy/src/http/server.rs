@@ -18,15 +18,15 @@ use super::client::SharedSocket;
 use super::guard::{HttpPort, HttpPortKind, PeerAddress};
 use super::socket::{HttpSocket, SocketTimeouts};
 use super::{HttpState, OperatorState, ServerPhase, operator, router, routes};
-use crate::ServerCertificate;
 use crate::Settings;
-use crate::recorded::{FirstBytes, RecordedStream};
+use crate::listener::plain_refusal;
 use crate::stats::RaisedGauge;
 use crate::supervise::keep_running;
 use distributedlog_store::descriptors::STATS_CONNECTIONS;
 use distributedlog_store::log_limit::{Admitted, LogKind};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 use distributedlog_store::peer_protocol::PeerProtocol;
+use distributedlog_store::recorded::{FirstBytes, RecordedStream};
 
 /// Limit of requests in flight on one HTTP/2 connection.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
@@ -202,8 +202,9 @@ async fn serve(
         }
         return;
     };
-    let use_https = || "use https://".to_owned();
-    let accepting = ServerCertificate::accept(tls.http_acceptor(), stream, "HTTP", use_https);
+    let accepting = tls.accept_http(stream, |protocol| {
+        plain_refusal(protocol, "HTTP", "use https://")
+    });
     match tokio::time::timeout(state.settings.handshake_timeout, accepting).await {
         Ok(Ok(stream)) => {
             let _ = serve_http(stream, peer, router, state, watcher).await;

@@ -10,17 +10,20 @@
 //! leases for a grace period, in which the client can resume it. Then it releases them, and the
 //! next client that acquires the streams becomes their owner.
 //!
-//! There is no authentication and no encryption: every process that reaches the port can read,
-//! write and delete. Use it on loopback or on a private network.
+//! A server with a [`StoreSecret`] serves clients that know it, and proves to them that it knows it
+//! too; one with a certificate speaks TLS, and can ask its clients for certificates. Without either
+//! every process that reaches the port can read, write and delete.
 
 mod client;
 mod frames;
 mod outbox;
 mod protocol;
+mod secret;
 mod server;
 mod settings;
 
 pub use client::{RemoteStore, is_zookeeper};
+pub use secret::{StoreSecret, StoreSecretError};
 pub use server::{Server, serve, serve_on};
 pub use settings::{ClientSettings, ServerSettings};
 

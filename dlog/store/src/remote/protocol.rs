@@ -1,7 +1,8 @@
 //! Bodies of the protocol's frames, in postcard's encoding.
 //!
 //! The session begins with Tinit, whose header [`HELLO`] contains a [`Hello`]; Rinit replies with
-//! [`WELCOME`], [`REFUSED`] or [`BUSY`]. Hello and welcome begin with the protocol's version, so
+//! [`WELCOME`], [`REFUSED`] or [`BUSY`]; if both share a secret, two more messages come before that
+//! (`secret.rs`). Hello and welcome begin with the protocol's version, so
 //! that versions that do not understand each other can report that. Then each Tdispatch contains a
 //! [`Request`] and each Rdispatch a `Result<Reply, StoreError>`. Tdiscarded cancels a request; it
 //! still gets a reply, its own or Rdiscarded, so that both sides know that its tag is free.

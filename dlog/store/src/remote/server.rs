@@ -26,8 +26,9 @@ use super::ServerSettings;
 use crate::LogStore;
 use crate::log_limit::{Admitted, LOG_INTERVAL, LogKind, LogLimits};
 use crate::metrics::Registry;
-use crate::net::{Listen, next_connection};
-use connection::serve_connection;
+use crate::net::{ByteStream, Listen, next_connection};
+use close_reason::CloseReason;
+use connection::{plain_refusal, serve_connection};
 use context::ServerContext;
 use metrics::{OpenConnection, ServerMetrics};
 use sessions::Sessions;
@@ -188,8 +189,7 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
         let context = Arc::clone(&context);
         connections.spawn(async move {
             debug!(%peer, "connected");
-            let (from, to) = tokio::io::split(stream);
-            match serve_connection(&context, from, to, permit.is_some()).await {
+            match secure_and_serve(&context, stream, permit.is_some()).await {
                 Ok(()) => debug!(%peer, "connection ended"),
                 Err(reason) => {
                     let kind = LogKind::StoreConnectionClosed;
@@ -203,6 +203,26 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Serves one connection, after its TLS handshake if the server has a certificate.
+async fn secure_and_serve(
+    context: &Arc<ServerContext>,
+    stream: impl ByteStream,
+    has_permit: bool,
+) -> Result<(), CloseReason> {
+    let Some(tls) = &context.settings.tls else {
+        let (from, to) = tokio::io::split(stream);
+        return serve_connection(context, from, to, has_permit).await;
+    };
+    let limit = context.settings.hello_timeout;
+    // On the heap: it is large, and plain connections would pay for it.
+    let accepted = timeout(limit, Box::pin(tls.accept(stream, plain_refusal))).await;
+    let stream = accepted
+        .map_err(|_| CloseReason::Silent(limit))?
+        .map_err(CloseReason::Tls)?;
+    let (from, to) = tokio::io::split(stream);
+    serve_connection(context, from, to, has_permit).await
 }
 
 /// Serves one connection over any stream, as the server does over sockets. Returns the reason if

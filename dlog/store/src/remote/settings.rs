@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use distributedlog::settings_table;
 
+use super::StoreSecret;
 use crate::Entropy;
 use crate::descriptors::DescriptorBudget;
 use crate::net::{Dial, Tcp};
+use crate::tls::{ClientTls, ServerCertificate};
 use crate::uri::DEFAULT_NAMESPACE;
 
 settings_table! {
@@ -73,6 +75,11 @@ settings_table! {
     /// Descriptors that the connections take from, besides `max_connections`.
     descriptors: DescriptorBudget, default (unlimited => DescriptorBudget::unlimited()),
         valid (other any);
+    /// TLS, and the clients' authorities if they must present certificates. `None`: plain TCP.
+    tls: Option<ServerCertificate>, default (none), valid (other none or a certificate);
+    /// Secret that clients must prove to know. `None`: every client that reaches the port, and has
+    /// a certificate if one is required, is served.
+    secret: Option<StoreSecret>, default (none), valid (other none or a secret);
     /// Source of the sessions' secrets.
     entropy: Entropy, default (system => Entropy::default()), valid (other any);
 }
@@ -120,6 +127,11 @@ settings_table! {
     max_append_bytes: usize, default (64 MiB), valid (bytes 1 B to 1 TiB);
     /// Transport that makes the connections.
     dial: Arc<dyn Dial>, default (TCP => Arc::new(Tcp)), valid (other any);
+    /// TLS with the store. `None`: plain TCP.
+    tls: Option<ClientTls>, default (none), valid (other none or authorities);
+    /// Secret that this client and the store prove to each other that they know. A store without it
+    /// is refused.
+    secret: Option<StoreSecret>, default (none), valid (other none or a secret);
     /// Source of the pauses' jitter.
     entropy: Entropy, default (system => Entropy::default()), valid (other any);
 }

@@ -8,3 +8,4 @@ mod log_lines;
 mod lost;
 mod operations;
 mod ownership;
+mod security;

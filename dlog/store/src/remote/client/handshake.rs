@@ -16,6 +16,8 @@ use crate::remote::protocol::{
     BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, SessionKey, VERSION, WELCOME,
     Welcome, decode_versioned, encode_versioned,
 };
+use crate::remote::secret::{self, CHALLENGE, Challenge, NONCE, Nonce, PROOF, Prover, StoreSecret};
+use crate::tls;
 use crate::uri::{Backend, HostPort, Uri};
 use crate::{StoreError, StoreId};
 
@@ -120,15 +122,18 @@ async fn handshake(
     let stream = dial(host, settings)
         .await
         .map_err(|error| HandshakeError::Unreachable(error.to_string()))?;
+    let stream = secure(host, settings, stream).await?;
     let (from, mut to) = split(stream);
     let mut reader = FrameReader::new(from, settings.max_frame_bytes);
-    let hello = hello_frame(namespace, settings, resume);
-    let replied = timeout(limit, async {
-        to.write_all(&hello).await.map_err(FrameReadError::Io)?;
-        reader.next().await
-    });
+    let hello = EncodedHello::new(namespace, settings, resume)?;
+    let replied = timeout(
+        limit,
+        exchange(&hello, settings.secret.as_ref(), &mut reader, &mut to),
+    );
     let detail = match replied.await {
-        Ok(Ok(Some(frame))) => match read_reply(&frame) {
+        Ok(Ok(Err(why))) => return Err(HandshakeError::Refused(why)),
+        Ok(Ok(Ok((Some(frame), is_proven)))) => match read_reply(&frame) {
+            Some(Ok(_)) if settings.secret.is_some() && !is_proven => return Err(unproven()),
             Some(Ok(welcome)) => {
                 return Ok(Established {
                     reader,
@@ -149,9 +154,11 @@ async fn handshake(
                 describe_peer(host, settings, reader.unread()).await,
             ));
         }
-        Ok(Ok(None)) => "it closed the connection without a reply: it is not a DistributedLog \
-                         store, or is shutting down"
-            .to_owned(),
+        Ok(Ok(Ok((None, _)))) => NO_REPLY.to_owned(),
+        Ok(Err(FrameReadError::Io(error))) if tls::is_alert(&error) => {
+            // In TLS 1.3 the server checks the client's certificate after the client's handshake.
+            return Err(HandshakeError::Refused(tls::describe_alert(&error)));
+        }
         Ok(Err(FrameReadError::Io(error))) => {
             format!("it accepted the connection, but sending the hello failed: {error}")
         }
@@ -166,6 +173,39 @@ async fn handshake(
     })
 }
 
+/// Description of a server that closes the connection when it has read the hello.
+const NO_REPLY: &str = "it closed the connection without a reply: it is not a DistributedLog store, \
+                        or is shutting down";
+
+/// Sends the hello, and proves the secret if the server asks for it and proves it first. Returns the
+/// server's last frame, and whether it has proven the secret. The inner error says why it has not.
+async fn exchange(
+    hello: &EncodedHello,
+    secret: Option<&StoreSecret>,
+    reader: &mut FrameReader<ReadHalf<BoxedStream>>,
+    to: &mut WriteHalf<BoxedStream>,
+) -> Result<Result<(Option<Bytes>, bool), String>, FrameReadError> {
+    let frame = hello.frame(None);
+    to.write_all(&frame).await.map_err(FrameReadError::Io)?;
+    let reply = reader.next().await?;
+    let Some(challenge) = reply.as_ref().and_then(challenge_of) else {
+        return Ok(Ok((reply, false)));
+    };
+    let proof = match hello.prove(secret, &challenge) {
+        Ok(proof) => proof,
+        Err(why) => return Ok(Err(why)),
+    };
+    let frame = hello.frame(Some(&proof));
+    to.write_all(&frame).await.map_err(FrameReadError::Io)?;
+    Ok(Ok((reader.next().await?, true)))
+}
+
+fn unproven() -> HandshakeError {
+    let why = "it does not prove that it knows the secret: it was started without --secret-file, or \
+               is not the store that it seems to be";
+    HandshakeError::Refused(why.to_owned())
+}
+
 async fn dial(host: &HostPort, settings: &ClientSettings) -> io::Result<BoxedStream> {
     let limit = settings.connect_timeout;
     timeout(limit, settings.dial.dial(host))
@@ -178,37 +218,145 @@ async fn dial(host: &HostPort, settings: &ClientSettings) -> io::Result<BoxedStr
         })?
 }
 
-fn hello_frame(namespace: &str, settings: &ClientSettings, resume: Option<SessionKey>) -> Vec<u8> {
-    let description = &settings.description;
-    let end = (0..=description.len().min(MAX_DESCRIPTION_BYTES))
-        .rev()
-        .find(|&end| description.is_char_boundary(end))
-        .unwrap_or(0);
-    let max_frame_bytes = u32::try_from(settings.max_frame_bytes).unwrap_or(u32::MAX);
-    let mut value = Vec::new();
-    encode_versioned(
-        &Hello {
-            namespace,
-            description: &description[..end],
-            max_frame_bytes,
-            resume,
-        },
-        &mut value,
+/// Makes a TLS session over a connection, if the settings have TLS.
+async fn secure(
+    host: &HostPort,
+    settings: &ClientSettings,
+    stream: BoxedStream,
+) -> Result<BoxedStream, HandshakeError> {
+    let Some(tls) = &settings.tls else {
+        return Ok(stream);
+    };
+    let limit = settings.connect_timeout;
+    // On the heap: it is large, and plain connections would pay for it.
+    match timeout(limit, Box::pin(tls.connect(&host.host, stream))).await {
+        Ok(Ok(secured)) => Ok(Box::new(secured)),
+        Ok(Err(error)) => Err(refused_tls(&error)),
+        Err(_) => Err(HandshakeError::Unreachable(format!(
+            "it accepted the connection, but the TLS handshake took more than {} ms",
+            limit.as_millis()
+        ))),
+    }
+}
+
+/// Describes why a TLS handshake failed. What the certificates or the settings of one side rule out
+/// does not pass by itself; a connection that ended may have been that of a store that restarts.
+fn refused_tls(error: &io::Error) -> HandshakeError {
+    let ended = matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
     );
-    let headers = [InitHeader {
-        key: HELLO,
-        value: &value,
-    }];
-    let mut frame = Vec::new();
-    push(
-        &mut frame,
-        Tag::ONE,
-        Message::Tinit {
-            version: MUX_VERSION,
-            headers: InitHeaders::new(&headers),
-        },
-    );
-    frame
+    if ended {
+        return HandshakeError::Unreachable(
+            "it ended the TLS handshake: it is shutting down, or speaks no TLS (`dlog local` does \
+             with --tls-certificates; without it leave out --store-ca)"
+                .to_owned(),
+        );
+    }
+    if tls::is_alert(error) {
+        return HandshakeError::Refused(tls::describe_alert(error));
+    }
+    HandshakeError::Refused(format!("the TLS handshake failed: {error}"))
+}
+
+/// The client's hello, encoded.
+struct EncodedHello {
+    value: Vec<u8>,
+    /// Drawn for this handshake, if there is a secret.
+    nonce: Option<Nonce>,
+}
+
+impl EncodedHello {
+    fn new(
+        namespace: &str,
+        settings: &ClientSettings,
+        resume: Option<SessionKey>,
+    ) -> Result<Self, HandshakeError> {
+        let description = &settings.description;
+        let end = (0..=description.len().min(MAX_DESCRIPTION_BYTES))
+            .rev()
+            .find(|&end| description.is_char_boundary(end))
+            .unwrap_or(0);
+        let mut value = Vec::new();
+        encode_versioned(
+            &Hello {
+                namespace,
+                description: &description[..end],
+                max_frame_bytes: u32::try_from(settings.max_frame_bytes).unwrap_or(u32::MAX),
+                resume,
+            },
+            &mut value,
+        );
+        let nonce = match &settings.secret {
+            None => None,
+            Some(_) => Some(secret::nonce().ok_or_else(|| {
+                let why = "this machine has no random numbers for the proof of the secret";
+                HandshakeError::Refused(why.to_owned())
+            })?),
+        };
+        Ok(Self { value, nonce })
+    }
+
+    /// Returns the frame of the hello, with a proof once the server asked for it.
+    fn frame(&self, proof: Option<&[u8]>) -> Vec<u8> {
+        let hello = InitHeader {
+            key: HELLO,
+            value: &self.value,
+        };
+        let nonce = self.nonce.as_ref().map(|nonce| InitHeader {
+            key: NONCE,
+            value: nonce,
+        });
+        let proof = proof.map(|value| InitHeader { key: PROOF, value });
+        let headers: Vec<InitHeader<'_>> =
+            [Some(hello), nonce, proof].into_iter().flatten().collect();
+        let mut frame = Vec::new();
+        push(
+            &mut frame,
+            Tag::ONE,
+            Message::Tinit {
+                version: MUX_VERSION,
+                headers: InitHeaders::new(&headers),
+            },
+        );
+        frame
+    }
+
+    /// Checks the server's proof, and returns this client's.
+    ///
+    /// # Errors
+    /// The server does not know the secret.
+    fn prove(&self, secret: Option<&StoreSecret>, challenge: &[u8]) -> Result<[u8; 32], String> {
+        let (Some(secret), Some(client)) = (secret, &self.nonce) else {
+            return Err("it answers a question that was not asked".to_owned());
+        };
+        let Some((server, proof)) = secret::split_challenge(challenge) else {
+            return Err("its proof of the secret is malformed".to_owned());
+        };
+        let challenge = Challenge {
+            client,
+            server: &server,
+            hello: &self.value,
+        };
+        if !secret.is_proof(Prover::Server, &challenge, proof) {
+            return Err(
+                "it knows another secret: the file of this client's --store-secret-file and that \
+                 of the store's --secret-file must have the same content"
+                    .to_owned(),
+            );
+        }
+        Ok(secret.prove(Prover::Client, &challenge))
+    }
+}
+
+/// Returns the value of the header with the server's proof, if the first frame has one.
+fn challenge_of(bytes: &Bytes) -> Option<Vec<u8>> {
+    let Message::Rinit { headers, .. } = Frame::decode(bytes).ok()?.message else {
+        return None;
+    };
+    let mut headers = headers.iter();
+    let found = headers.find(|header| header.key == CHALLENGE)?;
+    Some(found.value.to_vec())
 }
 
 /// Parses the first frame. Returns `None` if it is not a reply to a hello.

@@ -21,6 +21,8 @@ pub(super) enum CloseReason {
     Refused(String),
     /// The client resumed its session on another connection.
     Superseded,
+    /// The TLS handshake failed.
+    Tls(std::io::Error),
     /// Writing to the peer failed.
     Unwritable(std::io::Error),
 }
@@ -38,6 +40,7 @@ impl fmt::Display for CloseReason {
                 "the peer speaks {protocol}, and this is the port of a store, for proxies, readers \
                  and the tool"
             ),
+            Self::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
             Self::Superseded => f.write_str("its client resumed the session on another connection"),
             Self::Unwritable(error) => write!(f, "writing to it failed: {error}"),
         }

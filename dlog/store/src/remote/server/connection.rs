@@ -26,6 +26,7 @@ use crate::remote::protocol::{
     BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, VERSION, WELCOME, Welcome,
     decode_versioned, encode_versioned,
 };
+use crate::remote::secret::{self, CHALLENGE, Challenge, NONCE, PROOF, Prover, StoreSecret};
 
 /// Maximum size in bytes of a client's frames before its handshake is complete.
 const MAX_HELLO_BYTES: usize = 8 << 10;
@@ -91,7 +92,18 @@ async fn handshake(
         Ok(Ok(Some(frame))) => frame,
     };
     let (tag, hello) = match read_hello(context, &hello) {
-        Ok(hello) => hello,
+        Ok((tag, hello, proven)) => {
+            if let Some(secret) = &context.settings.secret {
+                let proving = demand_proof(secret, proven, tag, reader, outbox);
+                match timeout(hello_timeout, proving).await {
+                    Err(_) => return Err(CloseReason::Silent(hello_timeout)),
+                    Ok(Err(closed)) => return Err(closed),
+                    Ok(Ok(None)) => return Ok(None),
+                    Ok(Ok(Some(()))) => {}
+                }
+            }
+            (tag, hello)
+        }
         Err((tag, key, why)) => return Err(refuse(outbox, tag, key, why)),
     };
     if !has_permit {
@@ -126,6 +138,87 @@ async fn handshake(
     }))
 }
 
+/// Parts of a hello that a proof of the secret is about.
+struct ToProve<'a> {
+    hello: &'a [u8],
+    nonce: Option<&'a [u8]>,
+}
+
+/// Proves to the client that this server knows the secret, and has the client prove it too. Returns
+/// `None` if the client closed the connection before, as one with another secret does.
+async fn demand_proof(
+    secret: &StoreSecret,
+    about: ToProve<'_>,
+    tag: Tag,
+    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    outbox: &Outbox,
+) -> Result<Option<()>, CloseReason> {
+    let refused = |why: &str| refuse(outbox, tag, REFUSED, why.to_owned());
+    let Some(client) = about.nonce.and_then(|nonce| nonce.try_into().ok()) else {
+        return Err(refused(
+            "it requires a secret: give this client the file of the store's --secret-file with \
+             --store-secret-file",
+        ));
+    };
+    let Some(server) = &secret::nonce() else {
+        return Err(refused(
+            "it has no random numbers for the proof of its secret",
+        ));
+    };
+    let challenge = Challenge {
+        client,
+        server,
+        hello: about.hello,
+    };
+    let mut value = server.to_vec();
+    value.extend_from_slice(&secret.prove(Prover::Server, &challenge));
+    reply_init(outbox, tag, CHALLENGE, &value);
+    let Some(bytes) = reader.next().await.map_err(CloseReason::Read)? else {
+        return Ok(None);
+    };
+    let is_proven = match Frame::decode(&bytes).map(|frame| frame.message) {
+        Ok(Message::Tinit { headers, .. }) => {
+            let mut headers = headers.iter();
+            let proof = headers.find(|header| header.key == PROOF);
+            proof.is_some_and(|it| secret.is_proof(Prover::Client, &challenge, it.value))
+        }
+        Ok(_) | Err(_) => false,
+    };
+    if is_proven {
+        return Ok(Some(()));
+    }
+    Err(refused(
+        "the proof of the secret is wrong: the file of this client's --store-secret-file and that \
+         of the store's --secret-file must have the same content",
+    ))
+}
+
+/// Returns the refusal of a client without TLS, in its own protocol.
+pub(super) fn plain_refusal(protocol: PeerProtocol) -> Option<Vec<u8>> {
+    match protocol {
+        PeerProtocol::Http | PeerProtocol::Http2 => Some(http_refusal(HTTP_HINT)),
+        PeerProtocol::Mux => {
+            let headers = [InitHeader {
+                key: REFUSED,
+                value: b"it requires TLS: name its authority with --store-ca FILE",
+            }];
+            let mut out = Vec::new();
+            let message = Message::Rinit {
+                version: MUX_VERSION,
+                headers: InitHeaders::new(&headers),
+            };
+            push(&mut out, Tag::ONE, message);
+            Some(out)
+        }
+        PeerProtocol::Tls | PeerProtocol::FramedThrift => None,
+    }
+}
+
+/// Answer to clients of HTTP.
+const HTTP_HINT: &str = "This is the port of a DistributedLog store (dlog local), for its proxies, \
+                         readers and tool: give them distributedlog://HOST:PORT/NAMESPACE. HTTP is \
+                         at a write proxy: dlog proxy --http-port PORT.";
+
 /// Names the protocol of a peer whose first bytes are not a frame, and answers it in HTTP if that
 /// is what it speaks. Returns `closed` if the protocol is not known.
 fn refuse_foreign(first: &[u8], outbox: &Outbox, closed: CloseReason) -> CloseReason {
@@ -134,12 +227,7 @@ fn refuse_foreign(first: &[u8], outbox: &Outbox, closed: CloseReason) -> CloseRe
         return closed;
     };
     if matches!(protocol, PeerProtocol::Http | PeerProtocol::Http2) {
-        let response = http_refusal(
-            "This is the port of a DistributedLog store (dlog local), for its proxies, readers and \
-             tool: give them distributedlog://HOST:PORT/NAMESPACE. HTTP is at a write proxy: \
-             dlog proxy --http-port PORT.",
-        );
-        outbox.push(|out| out.extend_from_slice(&response));
+        outbox.push(|out| out.extend_from_slice(&http_refusal(HTTP_HINT)));
     }
     CloseReason::Foreign(protocol)
 }
@@ -195,7 +283,10 @@ async fn first_frame(
 
 type Refusal = (Tag, &'static [u8], String);
 
-fn read_hello<'a>(context: &ServerContext, bytes: &'a [u8]) -> Result<(Tag, Hello<'a>), Refusal> {
+fn read_hello<'a>(
+    context: &ServerContext,
+    bytes: &'a [u8],
+) -> Result<(Tag, Hello<'a>, ToProve<'a>), Refusal> {
     let refused = |tag, why| (tag, REFUSED, why);
     let frame = Frame::decode(bytes).map_err(|error| refused(Tag::ONE, error.to_string()))?;
     let tag = frame.tag;
@@ -239,7 +330,12 @@ fn read_hello<'a>(context: &ServerContext, bytes: &'a [u8]) -> Result<(Tag, Hell
             format!("it serves the namespace {serves}, not {}", hello.namespace),
         ));
     }
-    Ok((tag, hello))
+    let nonce = headers.iter().find(|header| header.key == NONCE);
+    let proven = ToProve {
+        hello: header.value,
+        nonce: nonce.map(|nonce| nonce.value),
+    };
+    Ok((tag, hello, proven))
 }
 
 /// Serves requests until the connection ends, is superseded, or the server's drain is complete.

@@ -1,3 +1,5 @@
+//! Streams that remember how their peers began.
+
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
@@ -5,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use distributedlog_store::peer_protocol::{FIRST_BYTES, PeerProtocol};
+use crate::peer_protocol::{FIRST_BYTES, PeerProtocol};
 
 /// The first bytes that a peer sent.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FirstBytes(Arc<Mutex<Vec<u8>>>);
+pub struct FirstBytes(Arc<Mutex<Vec<u8>>>);
 
 impl FirstBytes {
     /// Returns the protocol that the peer speaks, if it can be told.
-    pub(super) fn protocol(&self) -> Option<PeerProtocol> {
+    pub fn protocol(&self) -> Option<PeerProtocol> {
         PeerProtocol::of(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -27,7 +29,7 @@ impl FirstBytes {
 /// A stream that keeps the first bytes that its peer sent, for the message if another protocol is
 /// spoken.
 #[derive(Debug)]
-pub(super) struct RecordedStream<S> {
+pub struct RecordedStream<S> {
     stream: S,
     first: FirstBytes,
     /// True once all first bytes have come.
@@ -37,7 +39,8 @@ pub(super) struct RecordedStream<S> {
 }
 
 impl<S> RecordedStream<S> {
-    pub(super) fn new(stream: S) -> Self {
+    /// Records what comes from `stream`.
+    pub fn new(stream: S) -> Self {
         Self {
             stream,
             first: FirstBytes::default(),
@@ -46,7 +49,8 @@ impl<S> RecordedStream<S> {
         }
     }
 
-    pub(super) fn first_bytes(&self) -> FirstBytes {
+    /// Returns the first bytes, which are noted as they come.
+    pub fn first_bytes(&self) -> FirstBytes {
         self.first.clone()
     }
 }
@@ -58,7 +62,7 @@ impl<S: AsyncRead + Unpin> RecordedStream<S> {
     /// # Errors
     ///
     /// The stream failed.
-    pub(super) async fn sniff(&mut self) -> io::Result<Option<PeerProtocol>> {
+    pub async fn sniff(&mut self) -> io::Result<Option<PeerProtocol>> {
         let mut space = [0; FIRST_BYTES];
         // Bounded: each round reads at least one of them.
         while self.ahead.len() < FIRST_BYTES {
