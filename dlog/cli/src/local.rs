@@ -3,13 +3,15 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::reload::ReloadedFiles;
+use super::server_tls::ServerTls;
 use super::setting_flags::{self, FlagGroup, FlagRows, TableFlags};
 use super::{CliError, Output, Shutdown, folder, namespace, port};
 use distributedlog_proxy::StoreStatsPort;
 use distributedlog_store::descriptors::DescriptorBudget;
 use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore, is_store_file};
 use distributedlog_store::net::listen;
-use distributedlog_store::remote::{ServerSettings, serve};
+use distributedlog_store::remote::{ServerSettings, StoreSecret, serve};
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use distributedlog_store::{LogStore, StoreError};
 
@@ -17,13 +19,15 @@ use distributedlog_store::{LogStore, StoreError};
 ///
 /// Prints the namespace's URI, which the other commands take, and a line `listening on ADDRESS`
 /// once it serves. What is acknowledged is on disk. One process at a time can serve a folder.
-/// Ctrl-C ends it after what is in flight.
+/// Ctrl-C ends it after what is in flight. It reads the files of TLS and of the secret again when
+/// they change, and on SIGHUP; without such files SIGHUP ends it as Ctrl-C does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   dlog local
   dlog local 7000 --data /var/lib/dlog
-  dlog local 0            (the system chooses a port; see the URI)")]
+  dlog local 0            (the system chooses a port; see the URI)
+  dlog local --bind 10.0.0.5 --secret-file secret --tls-certificates store.pem --tls-key key.pem")]
 pub(crate) struct Args {
     /// The port to serve on; 0 lets the system choose
     #[arg(value_parser = port::parse, default_value_t = DEFAULT_PORT)]
@@ -34,7 +38,7 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
 
     /// The address to listen on. Every client that can reach it can read, write and delete
-    /// everything
+    /// everything, unless --secret-file or --tls-client-ca is given
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
 
@@ -43,12 +47,31 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     stats_port: Option<u16>,
 
+    /// Serve TLS with this certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = SECURITY)]
+    tls_certificates: Option<PathBuf>,
+
+    /// The private key of --tls-certificates (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificates", help_heading = SECURITY)]
+    tls_key: Option<PathBuf>,
+
+    /// Serve only clients with a certificate of this authority (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificates", help_heading = SECURITY)]
+    tls_client_ca: Option<PathBuf>,
+
+    /// Serve only clients that know the secret in this file, of 16 bytes or more; it is never sent
+    #[arg(long, value_name = "FILE", help_heading = SECURITY)]
+    secret_file: Option<PathBuf>,
+
     #[command(flatten)]
     server: TableFlags<ServerLimits>,
 
     #[command(flatten)]
     files: TableFlags<LocalFiles>,
 }
+
+/// Heading of the flags that say who is served.
+const SECURITY: &str = "TLS and the secret";
 
 /// Flags for the server's settings. The namespace has none: the URI that this command prints names
 /// it, and so do the other commands' examples.
@@ -109,8 +132,8 @@ impl Args {
     /// # Errors
     /// The folder cannot be opened, or the address cannot be listened on.
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
-        let folder = match self.data {
-            Some(folder) => folder,
+        let folder = match &self.data {
+            Some(folder) => folder.clone(),
             None => folder::user_data(&format!("local-{}", self.port))?,
         };
         let mut settings = ServerSettings::default();
@@ -118,6 +141,8 @@ impl Args {
         settings
             .check()
             .map_err(|error| setting_flags::refused::<ServerLimits>(&error))?;
+        let reloaded = self.secure(&mut settings)?;
+        let hangups = reloaded.hangups(shutdown);
         let mut files = EmbeddedSettings::new(&folder);
         self.files.apply(&mut files)?;
         files
@@ -150,7 +175,11 @@ impl Args {
             .identity()
             .map_or_else(String::new, |id| format!(" {id}"));
         tracing::info!("the store{id} is in {}", folder.display());
-        shutdown.requested().await;
+        self.warn_if_open(bound);
+        tokio::select! {
+            () = shutdown.requested() => {}
+            never = reloaded.reload_at(hangups) => match never {},
+        }
         server.drain().await;
         store
             .close()
@@ -158,6 +187,47 @@ impl Args {
             .map_err(|error| namespace::store_error(&error, None))?;
         tracing::info!("all acknowledged records are on disk; the server has stopped");
         Ok(())
+    }
+}
+
+impl Args {
+    /// Reads the certificates and the secret into the settings. Returns the files, to be read
+    /// again.
+    ///
+    /// # Errors
+    /// A file cannot be used. The error names its flag.
+    fn secure(&self, settings: &mut ServerSettings) -> Result<ReloadedFiles, CliError> {
+        let mut files = ReloadedFiles::default();
+        if let (Some(chain), Some(key)) = (&self.tls_certificates, &self.tls_key) {
+            let tls = ServerTls {
+                chain,
+                key,
+                client_ca: self.tls_client_ca.as_ref(),
+                client_required: true,
+            };
+            settings.tls = Some(tls.read(&mut files, |_| ())?);
+        }
+        if let Some(file) = &self.secret_file {
+            let secret = StoreSecret::from_file(file).map_err(|error| {
+                CliError::failure(format!("--secret-file: {error}"))
+                    .tip("make one with: openssl rand -base64 32 > FILE")
+            })?;
+            settings.secret = Some(secret.clone());
+            let path = file.clone();
+            let read = move || secret.reload_file(&path).map_err(|error| error.to_string());
+            files.add("secret", &[file], read, |_| ());
+        }
+        Ok(files)
+    }
+
+    /// Warns if other machines reach the store, and it admits every client.
+    fn warn_if_open(&self, bound: SocketAddr) {
+        if !bound.ip().is_loopback() && self.secret_file.is_none() && self.tls_client_ca.is_none() {
+            tracing::warn!(
+                "every client that reaches {bound} can read, write and delete: --secret-file, or \
+                 --tls-certificates with --tls-client-ca, admits only known ones"
+            );
+        }
     }
 }
 

@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use super::CliError;
 use super::place::Place;
+pub(crate) use super::store_security::StoreSecurityArgs;
 use super::streams::as_argument;
 #[cfg(feature = "bookkeeper")]
 use distributedlog_store::bookkeeper::{self, BookKeeperSettings};
+use distributedlog_store::remote::RemoteStore;
 #[cfg(feature = "bookkeeper")]
 use distributedlog_store::remote::is_zookeeper;
-use distributedlog_store::remote::{ClientSettings, RemoteStore};
 use distributedlog_store::uri::{Backend, DEFAULT_PORT, Uri, ZOOKEEPER_PORT};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
@@ -27,6 +28,19 @@ pub(crate) struct UriArg {
         hide_env_values = true
     )]
     pub(crate) uri: Uri,
+
+    #[command(flatten)]
+    pub(crate) security: StoreSecurityArgs,
+}
+
+impl UriArg {
+    /// Connects to the store behind the URI.
+    ///
+    /// # Errors
+    /// The store cannot be reached or refuses this client, or another kind of server answers.
+    pub(crate) async fn connect(&self) -> Result<Arc<dyn LogStore>, CliError> {
+        connect_secured(&self.uri, &self.security).await
+    }
 }
 
 /// A store, and its kind.
@@ -37,33 +51,44 @@ pub(crate) struct Connected {
     pub(crate) is_bookkeeper: bool,
 }
 
-/// Connects to the store behind `uri`.
+/// Connects to the store behind `uri`, with the secret and the certificates that the environment
+/// names.
 ///
 /// # Errors
-/// The store cannot be reached, or another kind of server answers.
+/// The store cannot be reached or refuses this client, or another kind of server answers.
 pub(crate) async fn connect(uri: &Uri) -> Result<Arc<dyn LogStore>, CliError> {
+    connect_secured(uri, &StoreSecurityArgs::of_environment()).await
+}
+
+/// Connects to the store behind `uri`, with this secret and these certificates.
+///
+/// # Errors
+/// As [`connect`], and a file cannot be used.
+pub(crate) async fn connect_secured(
+    uri: &Uri,
+    security: &StoreSecurityArgs,
+) -> Result<Arc<dyn LogStore>, CliError> {
     #[cfg(feature = "bookkeeper")]
-    let connected = connect_with(uri, BookKeeperSettings::default()).await?;
+    let connected = connect_with(uri, security, BookKeeperSettings::default()).await?;
     #[cfg(not(feature = "bookkeeper"))]
-    let connected = connect_with(uri).await?;
+    let connected = connect_with(uri, security).await?;
     Ok(connected.store)
 }
 
 /// Connects to the store behind `uri`, with these settings if it is on BookKeeper.
 ///
 /// # Errors
-/// As [`connect`].
+/// As [`connect_secured`].
 pub(crate) async fn connect_with(
     uri: &Uri,
+    security: &StoreSecurityArgs,
     #[cfg(feature = "bookkeeper")] settings: BookKeeperSettings,
 ) -> Result<Connected, CliError> {
     #[cfg(feature = "bookkeeper")]
     if uri.backend() == Backend::BookKeeper {
         return connect_bookkeeper(uri, settings).await;
     }
-    // The client's settings have no flags: its timeouts suit a person who waits, who can run a
-    // command again, and a proxy, which reconnects by itself.
-    let error = match RemoteStore::connect(uri, ClientSettings::default()).await {
+    let error = match RemoteStore::connect(uri, security.settings()?).await {
         Ok(store) => {
             return Ok(Connected {
                 store: Arc::new(store),

@@ -66,8 +66,9 @@
 //! # What it is not
 //!
 //! The store does not replicate: what the disk loses is lost. It knows who a client is only as far
-//! as a secret, or a certificate, admits it: it does not tell one from another. It does not batch records, retry appends or detect duplicates: writers do that, through a write
-//! proxy or on their own. Its files and its protocol are not those of Apache DistributedLog.
+//! as a secret, or a certificate, admits it: it does not tell one from another. It does not batch
+//! records, retry appends or detect duplicates: writers do that, through a write proxy or on their
+//! own. Its files and its protocol are not those of Apache DistributedLog.
 
 #[cfg(feature = "bookkeeper")]
 pub mod bookkeeper;

@@ -15,6 +15,17 @@ pub fn text(unix_ms: u64) -> String {
     )
 }
 
+/// Formats a time in milliseconds since 1970 as RFC 3339 writes it, such as
+/// `2026-11-23T15:58:24.007Z`. A number outside the calendar is that of 1970.
+#[must_use]
+pub fn rfc3339(unix_ms: u64) -> String {
+    let time = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|unix_ms| Timestamp::from_millisecond(unix_ms).ok());
+    let time = time.unwrap_or(Timestamp::UNIX_EPOCH);
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
 /// Parses a time as RFC 3339 writes it, such as `2026-11-28T10:00:00Z`. Returns milliseconds since
 /// 1970, or `None` if the text is no such time or one before 1970.
 #[must_use]
@@ -25,7 +36,7 @@ pub fn parse(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, text};
+    use super::{parse, rfc3339, text};
 
     #[test]
     fn times_are_read_in_any_zone_and_need_one() {
@@ -54,6 +65,8 @@ mod tests {
         ] {
             assert_eq!(text(unix_s * 1000 + 7), expected);
         }
+        assert_eq!(rfc3339(1_795_449_504_007), "2026-11-23T15:58:24.007Z");
+        assert_eq!(rfc3339(u64::MAX), "1970-01-01T00:00:00.000Z");
         assert_eq!(text(u64::MAX), "18446744073709551615 ms since 1970");
     }
 }

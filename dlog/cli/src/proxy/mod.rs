@@ -14,7 +14,7 @@ mod reload;
 mod setting_args;
 
 use super::config::Shown;
-use super::namespace::Connected;
+use super::namespace::{Connected, StoreSecurityArgs};
 use super::setting_flags::TableFlags;
 use super::{CliError, Output, Shutdown, local, namespace, port};
 use announce_args::AnnounceArgs;
@@ -30,7 +30,7 @@ use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use effective::Effective;
 use original_args::OriginalArgs;
 use properties::Configuration;
-use reload::ReloadedFiles;
+use reload::HeldFiles;
 use setting_args::{Faults, Limits, Streams};
 
 /// Run the write proxy.
@@ -38,8 +38,8 @@ use setting_args::{Faults, Limits, Streams};
 /// Clients write through it, by thriftmux or framed thrift on the same port. It stores records in
 /// the namespace of -u, or in the folder of --data. Prints a line `listening on ADDRESS` once it
 /// serves. Ctrl-C drains it: it accepts no new connections, syncs what is in flight, and exits.
-/// SIGHUP makes it read the files of --tls-certificates, --tls-key and --http-token-file again;
-/// without them it drains the proxy.
+/// It reads the files of --tls-certificates, --tls-key and --http-token-file again when they
+/// change, and on SIGHUP; without them SIGHUP drains the proxy.
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("http_ports").multiple(true).args(["http_port", "stats_port"])),
@@ -126,6 +126,9 @@ pub(crate) struct Args {
     demo: bool,
 
     #[command(flatten)]
+    store_security: StoreSecurityArgs,
+
+    #[command(flatten)]
     announcement: AnnounceArgs,
 
     #[command(flatten)]
@@ -195,7 +198,7 @@ impl Args {
         let place = self.place()?.ok_or_else(no_place)?;
         effective.reserve_descriptors(place.descriptors())?;
         let files = self.read_files()?;
-        let hangups = files.hangups(shutdown);
+        let hangups = files.files.hangups(shutdown);
         let settings = self.settings(&effective, &files)?;
         let uri = place.uri();
         self.announcement.check(uri)?;
@@ -238,7 +241,7 @@ impl Args {
         };
         tokio::select! {
             served = serving => served?,
-            never = files.reload_at(hangups) => match never {},
+            never = files.files.reload_at(hangups) => match never {},
         }
         // The proxy logs the result of the drain.
         proxy.drain().await;
@@ -272,7 +275,7 @@ impl Args {
     }
 
     /// Builds the proxy's settings.
-    fn settings(&self, effective: &Effective, files: &ReloadedFiles) -> Result<Settings, CliError> {
+    fn settings(&self, effective: &Effective, files: &HeldFiles) -> Result<Settings, CliError> {
         let bind = self.bind();
         let builder: SettingsBuilder = effective
             .proxy
@@ -286,11 +289,9 @@ impl Args {
             .admin_from(self.admin_from.unwrap_or_default())
             .demo(self.demo)
             .http_origins(self.cors_origin.clone());
-        let token = files.token.as_ref().map(|(_, token)| token.clone());
-        let certificate = files.certificate.as_ref();
         let builder = builder
-            .http_token(token)
-            .tls(certificate.map(|(.., certificate)| certificate.clone()));
+            .http_token(files.token.clone())
+            .tls(files.certificate.clone());
         builder.build().map_err(|error| {
             let error = if let SettingsError::OutOfRange(error) = &error {
                 effective.refused(error)
@@ -401,10 +402,11 @@ impl Args {
         let connected = match place {
             #[cfg(feature = "bookkeeper")]
             Place::Namespace(uri, _) => {
-                namespace::connect_with(uri, effective.bookkeeper.clone()).await?
+                let settings = effective.bookkeeper.clone();
+                namespace::connect_with(uri, &self.store_security, settings).await?
             }
             #[cfg(not(feature = "bookkeeper"))]
-            Place::Namespace(uri, _) => namespace::connect_with(uri).await?,
+            Place::Namespace(uri, _) => namespace::connect_with(uri, &self.store_security).await?,
             Place::Folder(folder) => Connected {
                 store: local::open(folder).await?,
                 is_bookkeeper: false,

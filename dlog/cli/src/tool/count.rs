@@ -55,8 +55,7 @@ impl Args {
     /// The store cannot be reached, a stream does not exist, or a record set is damaged.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.names()?;
-        self.count(&namespace::connect(&self.uri.uri).await?, &names, output)
-            .await
+        self.count(&self.uri.connect().await?, &names, output).await
     }
 
     pub(super) fn names(&self) -> Result<Vec<StreamName>, CliError> {

@@ -68,7 +68,7 @@ impl Args {
             note("Nothing was created.");
             return Ok(());
         }
-        let store = namespace::connect(&self.uri.uri).await?;
+        let store = self.uri.connect().await?;
         self.create(store.as_ref(), &names, output).await
     }
 

@@ -51,7 +51,7 @@ impl Args {
             note("Nothing was deleted.");
             return Ok(());
         }
-        let store = namespace::connect(&self.uri.uri).await?;
+        let store = self.uri.connect().await?;
         self.delete(store.as_ref(), &names, output).await
     }
 

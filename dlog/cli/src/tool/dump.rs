@@ -95,8 +95,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, the stream does not exist, or a record set is damaged.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        self.dump(namespace::connect(&self.uri.uri).await?, output)
-            .await
+        self.dump(self.uri.connect().await?, output).await
     }
 
     pub(super) async fn dump(

@@ -44,8 +44,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        self.list(namespace::connect(&self.uri.uri).await?.as_ref(), output)
-            .await
+        self.list(self.uri.connect().await?.as_ref(), output).await
     }
 
     pub(super) async fn list(&self, store: &dyn LogStore, output: &Output) -> Result<(), CliError> {

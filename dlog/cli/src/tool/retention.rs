@@ -83,7 +83,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, it has no retention, or the stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        self.retention(namespace::connect(&self.uri.uri).await?.as_ref(), output)
+        self.retention(self.uri.connect().await?.as_ref(), output)
             .await
     }
 

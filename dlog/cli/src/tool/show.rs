@@ -66,7 +66,7 @@ impl Args {
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.selection.names()?;
         let uri = &self.uri.uri;
-        let store = namespace::connect(uri).await?;
+        let store = self.uri.connect().await?;
         #[cfg(feature = "bookkeeper")]
         let ledgers = super::bookkeeper::shown_ledgers(uri, &names).await?;
         #[cfg(not(feature = "bookkeeper"))]

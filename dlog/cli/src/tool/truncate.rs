@@ -53,7 +53,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, or the stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        self.truncate(namespace::connect(&self.uri.uri).await?.as_ref(), output)
+        self.truncate(self.uri.connect().await?.as_ref(), output)
             .await
     }
 

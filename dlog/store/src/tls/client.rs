@@ -59,10 +59,10 @@ impl ClientTls {
 
 /// Returns the alert by which a server ended a TLS session.
 fn alert(error: &io::Error) -> Option<AlertDescription> {
-    match error.get_ref()?.downcast_ref()? {
-        Error::AlertReceived(alert) => Some(*alert),
-        _ => None,
-    }
+    let Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? else {
+        return None;
+    };
+    Some(*alert)
 }
 
 /// Returns true if a server ended a TLS session because of this client.

@@ -6,13 +6,13 @@ pub(super) mod ledgers;
 pub(super) mod recover;
 
 use super::super::CliError;
-use super::super::namespace;
+use super::super::namespace::{self, StoreSecurityArgs};
 use super::show::{ShownLedger, ShownLedgers, Truncated};
 use distributedlog_store::StreamName;
 use distributedlog_store::bookkeeper::BookKeeperSettings;
 use distributedlog_store::bookkeeper::operator::SegmentTruncation;
 use distributedlog_store::bookkeeper::operator::{ClusterOperator, Operator};
-use distributedlog_store::remote::{ClientSettings, RemoteStore, is_zookeeper};
+use distributedlog_store::remote::{RemoteStore, is_zookeeper};
 use distributedlog_store::uri::{Backend, Uri};
 
 /// Connects to the cluster behind `uri`.
@@ -24,7 +24,7 @@ pub(super) async fn operator(uri: &Uri) -> Result<ClusterOperator, CliError> {
         let connected = Operator::connect(uri, &BookKeeperSettings::default()).await;
         return connected.map_err(|error| namespace::zookeeper_error(&error, uri));
     }
-    match RemoteStore::connect(uri, ClientSettings::default()).await {
+    match RemoteStore::connect(uri, StoreSecurityArgs::of_environment().settings()?).await {
         Ok(_) => Err(CliError::failure(format!(
             "{uri} is a store of `dlog local`: there are no ledgers and no bookies there"
         ))),

@@ -174,11 +174,12 @@ async fn handshake(
 }
 
 /// Description of a server that closes the connection when it has read the hello.
-const NO_REPLY: &str = "it closed the connection without a reply: it is not a DistributedLog store, \
-                        or is shutting down";
+const NO_REPLY: &str = "it closed the connection without a reply: it is not a DistributedLog \
+                        store, or is shutting down";
 
-/// Sends the hello, and proves the secret if the server asks for it and proves it first. Returns the
-/// server's last frame, and whether it has proven the secret. The inner error says why it has not.
+/// Sends the hello, and proves the secret if the server asks for it and proves it first. Returns
+/// the server's last frame, and whether it has proven the secret. The inner error says why it has
+/// not.
 async fn exchange(
     hello: &EncodedHello,
     secret: Option<&StoreSecret>,
@@ -201,8 +202,8 @@ async fn exchange(
 }
 
 fn unproven() -> HandshakeError {
-    let why = "it does not prove that it knows the secret: it was started without --secret-file, or \
-               is not the store that it seems to be";
+    let why = "it does not prove that it knows the secret: it was started without --secret-file, \
+               or is not the store that it seems to be";
     HandshakeError::Refused(why.to_owned())
 }
 
