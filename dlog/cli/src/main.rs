@@ -6,6 +6,7 @@
 
 #[cfg(feature = "bookkeeper")]
 mod admin;
+mod administer;
 mod args;
 mod bench;
 mod clock;
@@ -20,6 +21,7 @@ mod expression;
 #[cfg(not(all(feature = "plots", feature = "zookeeper")))]
 mod features;
 mod folder;
+mod http;
 mod latency;
 mod legacy;
 mod local;
@@ -46,10 +48,13 @@ mod since;
 mod store;
 mod store_security;
 mod streams;
+mod streams_command;
+mod table;
 mod tail;
 mod target;
 mod tool;
 mod version;
+mod where_args;
 mod writer_args;
 
 pub(crate) use args::Cli;

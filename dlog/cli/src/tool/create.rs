@@ -1,10 +1,9 @@
-use serde::Serialize;
-
+use super::super::administer::{self, Administered, PlaceRef};
 use super::super::expression::Expression;
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
-use super::super::{CliError, Format, Output, confirm, record_text, streams};
-use distributedlog_store::{LogStore, StoreError, StreamName};
+use super::super::{CliError, Format, Output, confirm, streams};
+use distributedlog_store::{LogStore, StreamName};
 
 /// Create streams.
 ///
@@ -43,12 +42,6 @@ pub(crate) struct Args {
     format: Format,
 }
 
-#[derive(Serialize)]
-struct CreatedJson<'a> {
-    stream: &'a str,
-    created: bool,
-}
-
 impl Args {
     /// Creates the streams.
     ///
@@ -82,42 +75,7 @@ impl Args {
         names: &[StreamName],
         output: &Output,
     ) -> Result<(), CliError> {
-        // Whether a pipe is read must not decide which streams exist.
-        let output = &output.best_effort();
-        let mut existing = Vec::new();
-        for name in names {
-            let created = match store.create(name).await {
-                Ok(()) => true,
-                Err(StoreError::StreamExists(_)) => {
-                    existing.push(name.clone());
-                    false
-                }
-                Err(error) => return Err(namespace::uri_error(&error, &self.uri.uri)),
-            };
-            match self.format {
-                Format::Text if created => {
-                    output.line(format_args!("Created log stream {name}."))?
-                }
-                Format::Text => {}
-                Format::Json => record_text::json_line(
-                    output,
-                    &CreatedJson {
-                        stream: name.as_str(),
-                        created,
-                    },
-                )?,
-            }
-        }
-        if existing.is_empty() {
-            return output.check();
-        }
-        Err(CliError::failure(format!(
-            "streams exist already, and were not changed : {}",
-            streams::bracketed(&existing)
-        ))
-        .tip(format!(
-            "list the streams with: dlog tool list -u {}",
-            self.uri.uri
-        )))
+        let place = PlaceRef::Namespace(&self.uri.uri);
+        administer::create(Administered { store, place }, names, self.format, output).await
     }
 }

@@ -1,9 +1,8 @@
-use serde::Serialize;
-
+use super::super::administer::{self, Administered, PlaceRef};
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
 use super::super::streams::{self, StreamSelection};
-use super::super::{CliError, Format, Output, confirm, record_text};
+use super::super::{CliError, Format, Output, confirm};
 use distributedlog_store::{LogStore, StreamName};
 
 /// Delete streams and all their records.
@@ -28,12 +27,6 @@ pub(crate) struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Serialize)]
-struct DeletedJson<'a> {
-    stream: &'a str,
-    deleted: bool,
 }
 
 impl Args {
@@ -65,38 +58,7 @@ impl Args {
         names: &[StreamName],
         output: &Output,
     ) -> Result<(), CliError> {
-        let uri = &self.uri.uri;
-        // Whether a pipe is read must not decide which streams remain.
-        let output = &output.best_effort();
-        for name in names {
-            store
-                .describe(name)
-                .await
-                .map_err(|error| not_deleted(namespace::store_error(&error, None), uri))?;
-        }
-        for name in names {
-            store
-                .delete(name)
-                .await
-                .map_err(|error| namespace::uri_error(&error, uri))?;
-            match self.format {
-                Format::Text => output.line(format_args!("Deleted log stream {name}."))?,
-                Format::Json => record_text::json_line(
-                    output,
-                    &DeletedJson {
-                        stream: name.as_str(),
-                        deleted: true,
-                    },
-                )?,
-            }
-        }
-        output.check()
+        let place = PlaceRef::Namespace(&self.uri.uri);
+        administer::delete(Administered { store, place }, names, self.format, output).await
     }
-}
-
-/// Replaces the tip: to create a stream that the user wanted to delete would be wrong advice.
-fn not_deleted(error: CliError, uri: &distributedlog_store::uri::Uri) -> CliError {
-    error.tip(format!(
-        "nothing was deleted; list the streams with: dlog tool list -u {uri}"
-    ))
 }

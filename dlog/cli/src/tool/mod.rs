@@ -15,6 +15,8 @@ mod truncate;
 use clap::Subcommand;
 
 #[cfg(feature = "bookkeeper")]
+pub(crate) use bookkeeper::shown_ledgers;
+#[cfg(feature = "bookkeeper")]
 use bookkeeper::{audit, inspect, ledgers, recover};
 
 use super::{CliError, Output};

@@ -1,12 +1,10 @@
 use core::time::Duration;
 
-use serde::Serialize;
-
+use super::super::administer::{self, Administered, Change, PlaceRef};
 use super::super::namespace::{self, UriArg};
-use super::super::output;
 use super::super::streams::parse_name;
-use super::super::{CliError, Format, Output, duration, record_text};
-use distributedlog_store::{LogStore, Retention, RetentionInfo, StoreError, StreamName};
+use super::super::{CliError, Format, Output, duration};
+use distributedlog_store::{LogStore, Retention, StreamName};
 
 /// Show or set how long the records of a stream, or of a namespace's streams, are kept.
 ///
@@ -50,33 +48,6 @@ pub(crate) struct Args {
     format: Format,
 }
 
-#[derive(Serialize)]
-struct RetentionJson<'a> {
-    stream: Option<&'a str>,
-    #[serde(flatten)]
-    limits: LimitsJson,
-}
-
-/// A retention in JSON.
-#[derive(Serialize)]
-pub(super) struct LimitsJson {
-    age_ms: Option<u64>,
-    bytes: Option<u64>,
-    /// True if it was set for the stream, or for the namespace at run time.
-    own: bool,
-}
-
-impl From<&RetentionInfo> for LimitsJson {
-    fn from(info: &RetentionInfo) -> Self {
-        let age_ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            age_ms: info.applied.age.map(age_ms),
-            bytes: info.applied.bytes,
-            own: info.own.is_some(),
-        }
-    }
-}
-
 impl Args {
     /// Sets the retention if a flag says so, and prints it.
     ///
@@ -92,55 +63,19 @@ impl Args {
         store: &dyn LogStore,
         output: &Output,
     ) -> Result<(), CliError> {
-        let error = |error| {
-            let failed = namespace::uri_error(&error, &self.uri.uri);
-            if matches!(error, StoreError::Unsupported { .. }) {
-                return failed
-                    .tip("on BookKeeper the write proxies have it: dlog proxy --retention");
-            }
-            failed
-        };
-        let stream = self.stream.as_ref();
         let limits = Retention {
             age: self.age,
             bytes: self.bytes,
         };
-        if self.inherit {
-            store.set_retention(stream, None).await.map_err(error)?;
+        let change = if self.inherit {
+            Change::Inherit
         } else if self.keep_all || !limits.is_none() {
-            let limits = Some(limits);
-            store.set_retention(stream, limits).await.map_err(error)?;
-        }
-        let info = store.retention(stream).await.map_err(error)?;
-        match self.format {
-            Format::Text => {
-                let of = stream.map_or_else(|| "the namespace".to_owned(), ToString::to_string);
-                output.line(format_args!("Retention of {of}: {}", text(&info)))
-            }
-            Format::Json => record_text::json_line(output, &self.json(&info)),
-        }
+            Change::Set(limits)
+        } else {
+            Change::Nothing
+        };
+        let place = PlaceRef::Namespace(&self.uri.uri);
+        let (at, stream) = (Administered { store, place }, self.stream.as_ref());
+        administer::retention(at, stream, change, self.format, output).await
     }
-
-    fn json(&self, info: &RetentionInfo) -> RetentionJson<'_> {
-        RetentionJson {
-            stream: self.stream.as_ref().map(StreamName::as_str),
-            limits: info.into(),
-        }
-    }
-}
-
-/// Describes a retention in words.
-pub(super) fn text(info: &RetentionInfo) -> String {
-    let limits = match (info.applied.age, info.applied.bytes) {
-        (None, None) => "none: records are kept until they are truncated".to_owned(),
-        (Some(age), None) => format!("{age:?}"),
-        (None, Some(bytes)) => output::counted(bytes, "byte"),
-        (Some(age), Some(bytes)) => format!("{age:?} and {}", output::counted(bytes, "byte")),
-    };
-    let inherited = if info.own.is_some() {
-        ""
-    } else {
-        " (inherited)"
-    };
-    limits + inherited
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use distributedlog::Dlsn;
 
+use super::super::administer::ShownLedgers;
 use super::super::args::{Cli, Command};
 use super::super::output::CapturedOutput;
 use super::*;
@@ -31,7 +32,7 @@ async fn ran_on(store: &Arc<dyn LogStore>, line: &str) -> (String, Result<(), St
         }
         ToolCommand::List(args) => args.list(dynamic.as_ref(), &output).await,
         ToolCommand::Show(args) => {
-            let ledgers = show::ShownLedgers::new();
+            let ledgers = ShownLedgers::new();
             args.show(dynamic.as_ref(), &[name("s-1")], &ledgers, &output)
                 .await
         }

@@ -1,10 +1,10 @@
 use distributedlog::Dlsn;
 
+use super::super::administer::{self, Administered, Before, PlaceRef};
 use super::super::namespace::{self, UriArg};
-use super::super::output::note;
 use super::super::since::Since;
 use super::super::streams::parse_name;
-use super::super::{CliError, Output, confirm};
+use super::super::{CliError, Output};
 use distributedlog_store::dlsn_text::parse_dlsn;
 use distributedlog_store::{LogStore, StreamName};
 
@@ -62,51 +62,13 @@ impl Args {
         store: &dyn LogStore,
         output: &Output,
     ) -> Result<(), CliError> {
-        let Self {
-            uri,
-            stream,
-            dlsn,
-            since,
-            force,
-        } = self;
-        let store_error = |error| namespace::uri_error(&error, &uri.uri);
-        let info = store.describe(stream).await.map_err(store_error)?;
-        let dlsn = match (dlsn, since) {
-            (Some(dlsn), _) => *dlsn,
-            (None, Some(since)) => store
-                .position_at(stream, since.unix_ms())
-                .await
-                .map_err(store_error)?,
+        let before = match (self.dlsn, self.since) {
+            (Some(dlsn), _) => Before::Dlsn(dlsn),
+            (None, Some(since)) => Before::Time(since),
             (None, None) => unreachable!("one of them is required"),
         };
-        if info.first.is_none_or(|first| dlsn <= first) {
-            return output.line(format_args!(
-                "Nothing was truncated: log stream {stream} has no record before {dlsn}."
-            ));
-        }
-        let beyond = info.last.is_none_or(|last| dlsn > last);
-        let what = if beyond {
-            "every record"
-        } else {
-            "every older record"
-        };
-        if !confirm::confirm(
-            &format!("Do you want to truncate {stream} at dlsn {dlsn} ({what} goes)?"),
-            *force,
-            output,
-        )? {
-            note("Nothing was truncated.");
-            return Ok(());
-        }
-        store.truncate(stream, dlsn).await.map_err(store_error)?;
-        if beyond {
-            // The position was not reached: the next record is before it, and stays.
-            output.line(format_args!(
-                "Truncated log stream {stream} at its end, which is before {dlsn}: all its \
-                 records are discarded."
-            ))
-        } else {
-            output.line(format_args!("Truncated log stream {stream} before {dlsn}."))
-        }
+        let place = PlaceRef::Namespace(&self.uri.uri);
+        let at = Administered { store, place };
+        administer::truncate(at, &self.stream, before, self.force, output).await
     }
 }

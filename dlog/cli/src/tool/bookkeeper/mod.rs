@@ -6,8 +6,8 @@ pub(super) mod ledgers;
 pub(super) mod recover;
 
 use super::super::CliError;
+use super::super::administer::{ShownLedger, ShownLedgers, Truncated};
 use super::super::namespace::{self, StoreSecurityArgs};
-use super::show::{ShownLedger, ShownLedgers, Truncated};
 use distributedlog_store::StreamName;
 use distributedlog_store::bookkeeper::BookKeeperSettings;
 use distributedlog_store::bookkeeper::operator::SegmentTruncation;
@@ -33,7 +33,7 @@ pub(super) async fn operator(uri: &Uri) -> Result<ClusterOperator, CliError> {
 }
 
 /// Returns the ledgers of streams' log segments, or none if `uri` is not on BookKeeper.
-pub(super) async fn shown_ledgers(
+pub(crate) async fn shown_ledgers(
     uri: &Uri,
     names: &[StreamName],
 ) -> Result<ShownLedgers, CliError> {

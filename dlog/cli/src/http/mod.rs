@@ -1,0 +1,8 @@
+//! The HTTP port of a write proxy, as commands use it: requests on connections that are kept, and a
+//! [`LogStore`](distributedlog_store::LogStore) whose streams are behind it.
+
+mod client;
+mod store;
+
+pub(crate) use client::HttpClient;
+pub(crate) use store::HttpStore;
