@@ -12,7 +12,7 @@ use super::logging::{self, Verbosity};
 use super::output;
 use super::{
     CliError, Output, Shutdown, bench, completions, config, console, doctor, local, man,
-    multi_reader, original, proxy, quickstart, sim, store, streams_command, target, tool,
+    multi_reader, original, proxy, quickstart, sim, store, streams_command, target, tool, write,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Local(local::Args),
     // Many flags, hence the box.
     Proxy(Box<proxy::Args>),
+    // Many flags, hence the box.
+    Write(Box<write::Args>),
     // Many flags, hence the box.
     Streams(Box<streams_command::Args>),
     Tool(tool::Args),
@@ -209,6 +211,7 @@ impl Cli {
             command @ (Command::Quickstart(_)
             | Command::Local(_)
             | Command::Proxy(_)
+            | Command::Write(_)
             | Command::Streams(_)
             | Command::Tool(_)
             | Command::Store(_)
@@ -265,6 +268,7 @@ impl Command {
             Self::Quickstart(args) => args.run(output, verbose, &shutdown).await,
             Self::Local(args) => args.run(output, &shutdown).await,
             Self::Proxy(args) => args.run(output, &shutdown).await,
+            Self::Write(args) => args.run(output, &shutdown).await,
             Self::Streams(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Tool(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Store(args) => until_shutdown(&shutdown, args.run(output)).await,

@@ -9,6 +9,8 @@ pub(crate) const EXIT_OK: u8 = 0;
 pub(crate) const EXIT_FAILURE: u8 = 1;
 /// Exit status after a usage error.
 pub(crate) const EXIT_USAGE: u8 = 2;
+/// Exit status of a command after which the outcome of at least one write is unknown.
+pub(crate) const EXIT_UNKNOWN: u8 = 3;
 
 /// Error that ends a command.
 ///
@@ -29,6 +31,8 @@ enum Kind {
     Failure,
     /// The failure was printed already, for instance line by line.
     AlreadyReported,
+    /// The outcome of at least one write is unknown, which was printed already.
+    UnknownOutcome,
     /// The reader of the output closed the pipe (`dlog … | head`), which is no failure.
     OutputClosed,
 }
@@ -57,6 +61,17 @@ impl CliError {
     pub(crate) const fn already_reported() -> Self {
         Self {
             kind: Kind::AlreadyReported,
+            message: String::new(),
+            tip: None,
+        }
+    }
+
+    /// Creates the failure of a command after which the outcome of at least one write is unknown,
+    /// which was printed already: exit status 3 without a message.
+    #[must_use]
+    pub(crate) const fn already_reported_unknown() -> Self {
+        Self {
+            kind: Kind::UnknownOutcome,
             message: String::new(),
             tip: None,
         }
@@ -91,6 +106,7 @@ impl CliError {
         match self.kind {
             Kind::Usage => EXIT_USAGE,
             Kind::Failure | Kind::AlreadyReported => EXIT_FAILURE,
+            Kind::UnknownOutcome => EXIT_UNKNOWN,
             Kind::OutputClosed => EXIT_OK,
         }
     }
@@ -126,7 +142,7 @@ impl CliError {
     #[must_use]
     pub(crate) fn report(&self, coloured: bool) -> Option<String> {
         match self.kind {
-            Kind::AlreadyReported | Kind::OutputClosed => return None,
+            Kind::AlreadyReported | Kind::UnknownOutcome | Kind::OutputClosed => return None,
             Kind::Usage | Kind::Failure => {}
         }
         let (red, green, plain) = if coloured {

@@ -2,7 +2,8 @@
 //! output.
 //!
 //! Results go to the standard output, everything else to the standard error. A command exits with
-//! status 0, with 1 when it failed, and with 2 after a usage error.
+//! status 0, with 1 when it failed, with 2 after a usage error, and with 3 if the outcome of a
+//! write is unknown.
 
 #[cfg(feature = "bookkeeper")]
 mod admin;
@@ -17,6 +18,7 @@ mod console;
 mod doctor;
 mod duration;
 mod error;
+mod escapes;
 mod expression;
 #[cfg(not(all(feature = "plots", feature = "zookeeper")))]
 mod features;
@@ -54,7 +56,7 @@ mod tail;
 mod target;
 mod tool;
 mod version;
-mod where_args;
+mod write;
 mod writer_args;
 
 pub(crate) use args::Cli;

@@ -1,4 +1,5 @@
-//! What `dlog tool` and `dlog streams` do to streams: in a namespace, or behind a proxy's HTTP port.
+//! Changes of streams by `dlog tool` and `dlog streams`: in a namespace, or behind a proxy's HTTP
+//! port.
 
 mod change;
 mod retention;
@@ -9,11 +10,11 @@ use std::sync::Arc;
 
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StoreError, StreamName};
-use distributedlog_tokio::Tls;
 
 use super::http::{HttpClient, HttpStore};
 use super::place::Place;
 use super::streams::as_argument;
+use super::target::Target;
 use super::{CliError, namespace};
 
 pub(crate) use change::{create, delete};
@@ -89,31 +90,36 @@ fn create_tip(url: &str, stream: &StreamName) -> String {
     format!("create it with: dlog streams create --to {url} {stream}")
 }
 
-/// Connects to the streams of a place. `token` and `tls` are for a proxy's HTTP port.
+/// Connects to the streams of a target: through its HTTP port if that is what was named or all that
+/// is known, in its namespace otherwise.
 ///
 /// # Errors
-/// The store cannot be reached; or the place is the thrift port of proxies, which do not administer
+/// The store cannot be reached; or only the thrift port of proxies is known, which administers no
 /// streams.
-pub(crate) async fn connect(
-    place: &Place,
-    token: Option<String>,
-    tls: Option<&Tls>,
-) -> Result<Arc<dyn LogStore>, CliError> {
-    match place {
-        Place::Namespace(uri) => namespace::connect(uri).await,
-        Place::Http(url) => Ok(Arc::new(HttpStore::new(HttpClient::new(url, token, tls)?))),
-        Place::Proxies(name) => Err(no_streams(name)),
+pub(crate) async fn connect(target: &Target) -> Result<(Arc<dyn LogStore>, Place), CliError> {
+    let is_namespace = matches!(target.place, Place::Namespace(_));
+    match (&target.namespace, &target.http) {
+        (Some(uri), http) if is_namespace || http.is_none() => {
+            let store = namespace::connect(uri).await?;
+            Ok((store, Place::Namespace(uri.clone())))
+        }
+        (_, Some(url)) => {
+            let client = HttpClient::of(url, &target.security)?;
+            Ok((Arc::new(HttpStore::new(client)), Place::Http(url.clone())))
+        }
+        (_, None) => Err(no_streams(&target.place)),
     }
 }
 
 /// Returns the error of a place that has no streams to look at.
-fn no_streams(name: &str) -> CliError {
+fn no_streams(place: &Place) -> CliError {
     CliError::usage(format!(
-        "{name} names the port of proxies that takes writes, which neither lists nor reads streams"
+        "{place} is {}, which neither lists nor reads streams",
+        place.kind_text()
     ))
     .tip(
-        "name the namespace, or a proxy's HTTP port: \
-         --to distributedlog://127.0.0.1:7000/messaging/distributedlog, --to http://127.0.0.1:8002",
+        "name the HTTP port of a proxy, as in --to http://127.0.0.1:8002, or a namespace, as in \
+         --to distributedlog://127.0.0.1:7000/messaging/distributedlog; a context can have both",
     )
 }
 
@@ -126,7 +132,7 @@ impl Place {
         match self {
             Self::Namespace(uri) => Ok(PlaceRef::Namespace(uri)),
             Self::Http(url) => Ok(PlaceRef::Http(url)),
-            Self::Proxies(name) => Err(no_streams(name)),
+            Self::Proxies(_) => Err(no_streams(self)),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use lines::read_text;
 pub(crate) use lines::{DoneGuard, InputKind, InputLine};
 pub(crate) use report::LineReporter;
 pub(crate) use session::{LineCounts, RecordDigest, SessionEnd, run};
-pub(crate) use writer::ConnectedWriter;
+pub(crate) use writer::{ConnectedWriter, open_keyed};
 
 use super::output::note;
 use super::target::{PlaceAndStreams, TargetArgs};

@@ -5,7 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use distributedlog::writer::{Settings, WriteError, Written};
 use distributedlog::{Cause, Escaped, StreamIndex};
-use distributedlog_tokio::{BuildError, ClientCounters, MultiStreamWriter, RequestError};
+use distributedlog_tokio::{
+    BuildError, ClientCounters, KeyedWriter, MultiStreamWriter, RequestError,
+};
 
 use super::super::CliError;
 use super::super::output::note;
@@ -49,18 +51,7 @@ impl ConnectedWriter {
             .client(client)
             .settings(settings.to_builder())
             .identity(identity);
-        let mut building = core::pin::pin!(writer.build());
-        let built = match tokio::time::timeout(CONNECT_NOTICE_AFTER, &mut building).await {
-            Ok(built) => built,
-            Err(_) => {
-                note(format_args!(
-                    "No proxy answers at {name} yet. Trying for a few more seconds; press \
-                     Ctrl-C to stop."
-                ));
-                building.await
-            }
-        };
-        let writer = built.map_err(|error| build_error(&error, name))?;
+        let writer = with_notice(writer.build(), name).await?;
         Ok(Self {
             writer,
             streams: streams.into(),
@@ -100,6 +91,47 @@ impl ConnectedWriter {
     pub(crate) async fn close(&self) {
         self.writer.close().await;
     }
+}
+
+/// Connects a writer of records with keys to the proxies of `target`.
+///
+/// # Errors
+/// As [`ConnectedWriter::open`].
+pub(crate) async fn open_keyed(
+    target: &Target,
+    streams: &[StreamName],
+    settings: Settings,
+    identity: bool,
+    client_id: &str,
+) -> Result<KeyedWriter, CliError> {
+    let name = target.proxies()?;
+    let client = target
+        .client(client_id)?
+        .attempt_timeout(settings.request_timeout());
+    let writer = MultiStreamWriter::builder(streams.iter().map(StreamName::as_str))
+        .client(client)
+        .settings(settings.to_builder())
+        .identity(identity);
+    with_notice(writer.build_keyed(), &name).await
+}
+
+/// Waits until a writer is connected, and notifies the user if that takes long.
+async fn with_notice<W>(
+    building: impl Future<Output = Result<W, BuildError>>,
+    name: &str,
+) -> Result<W, CliError> {
+    let mut building = core::pin::pin!(building);
+    let built = match tokio::time::timeout(CONNECT_NOTICE_AFTER, &mut building).await {
+        Ok(built) => built,
+        Err(_) => {
+            note(format_args!(
+                "No proxy answers at {name} yet. Trying for a few more seconds; press Ctrl-C to \
+                 stop."
+            ));
+            building.await
+        }
+    };
+    built.map_err(|error| build_error(&error, name))
 }
 
 impl LineWriter for ConnectedWriter {

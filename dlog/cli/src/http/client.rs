@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::CliError;
+use super::super::target::ClientSecurity;
 
 /// Maximum size of an answer: a page of 10,000 descriptions, or a stream with 100,000 log segments.
 const MAX_BYTES: usize = 16 << 20;
@@ -93,6 +94,14 @@ impl HttpClient {
             tls,
             idle: Mutex::default(),
         })))
+    }
+
+    /// Creates a client of a target's HTTP port.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn of(url: &str, security: &ClientSecurity) -> Result<Self, CliError> {
+        Self::new(url, security.token().map(str::to_owned), security.tls())
     }
 
     /// Returns the URL.

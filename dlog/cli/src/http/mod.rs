@@ -4,5 +4,5 @@
 mod client;
 mod store;
 
-pub(crate) use client::HttpClient;
+pub(crate) use client::{AskError, HttpAnswer, HttpClient, escape};
 pub(crate) use store::HttpStore;

@@ -8,7 +8,7 @@ use super::super::administer::{self, Before, Change};
 use super::super::output::note;
 use super::super::since::Since;
 use super::super::streams::{self, StreamList, parse_name};
-use super::super::where_args::WhereArgs;
+use super::super::target::TargetArgs;
 use super::super::{CliError, Format, Output, confirm, duration};
 use super::{Connected, names};
 
@@ -30,7 +30,7 @@ pub(super) struct CreateArgs {
     format: Format,
 
     #[command(flatten)]
-    at: WhereArgs,
+    at: TargetArgs,
 }
 
 impl CreateArgs {
@@ -63,7 +63,7 @@ pub(super) struct DeleteArgs {
     format: Format,
 
     #[command(flatten)]
-    at: WhereArgs,
+    at: TargetArgs,
 }
 
 impl DeleteArgs {
@@ -116,7 +116,7 @@ pub(super) struct TruncateArgs {
     force: bool,
 
     #[command(flatten)]
-    at: WhereArgs,
+    at: TargetArgs,
 }
 
 impl TruncateArgs {
@@ -171,7 +171,7 @@ pub(super) struct RetentionArgs {
     format: Format,
 
     #[command(flatten)]
-    at: WhereArgs,
+    at: TargetArgs,
 }
 
 impl RetentionArgs {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::output::note;
 use super::super::table::{self, Align};
-use super::super::where_args::WhereArgs;
+use super::super::target::TargetArgs;
 use super::super::{CliError, Format, Output, record_text};
 use super::Connected;
 use super::rows::{self, Row};
@@ -64,7 +64,7 @@ pub(super) struct Args {
     format: Format,
 
     #[command(flatten)]
-    at: WhereArgs,
+    at: TargetArgs,
 }
 
 #[derive(Serialize)]

@@ -13,7 +13,7 @@ use distributedlog_store::{LogStore, StreamName};
 use super::administer::{self, Administered, ShownLedgers};
 use super::place::Place;
 use super::streams::StreamList;
-use super::where_args::WhereArgs;
+use super::target::TargetArgs;
 use super::{CliError, Format, Output};
 
 /// List, show, create, change and delete streams.
@@ -77,10 +77,8 @@ struct Connected {
 }
 
 impl Connected {
-    async fn open(at: &WhereArgs) -> Result<Self, CliError> {
-        let found = at.resolve()?;
-        let store = administer::connect(&found.place, found.token, found.tls.as_ref()).await?;
-        let place = found.place;
+    async fn open(at: &TargetArgs) -> Result<Self, CliError> {
+        let (store, place) = administer::connect(&at.resolve()?).await?;
         Ok(Self { store, place })
     }
 
@@ -120,7 +118,7 @@ struct InfoArgs {
     format: Format,
 
     #[command(flatten)]
-    at: WhereArgs,
+    at: TargetArgs,
 }
 
 impl InfoArgs {

@@ -4,7 +4,7 @@ use distributedlog::Escaped;
 use serde::Serialize;
 
 use super::super::table::{self, Align};
-use super::super::where_args::WhereArgs;
+use super::super::target::TargetArgs;
 use super::super::{CliError, Format, Output, record_text};
 use super::Connected;
 use super::rows::{self, Row};
@@ -25,7 +25,7 @@ pub(super) struct Args {
     format: Format,
 
     #[command(flatten)]
-    at: WhereArgs,
+    at: TargetArgs,
 }
 
 /// Streams of an owner.

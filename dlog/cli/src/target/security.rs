@@ -34,6 +34,11 @@ impl ClientSecurity {
         self.tls.as_ref()
     }
 
+    /// Returns the token for HTTP ports, if there is one.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// Returns the source of a reader over this HTTP port.
     pub(crate) fn http_source(&self, url: &str) -> HttpSource {
         let tls = self.tls.clone().unwrap_or_else(Tls::native_roots);

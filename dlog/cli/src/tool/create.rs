@@ -1,6 +1,6 @@
 use super::super::administer::{self, Administered, PlaceRef};
 use super::super::expression::Expression;
-use super::super::namespace::{self, UriArg};
+use super::super::namespace::UriArg;
 use super::super::output::note;
 use super::super::{CliError, Format, Output, confirm, streams};
 use distributedlog_store::{LogStore, StreamName};

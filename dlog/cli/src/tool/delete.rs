@@ -1,5 +1,5 @@
 use super::super::administer::{self, Administered, PlaceRef};
-use super::super::namespace::{self, UriArg};
+use super::super::namespace::UriArg;
 use super::super::output::note;
 use super::super::streams::{self, StreamSelection};
 use super::super::{CliError, Format, Output, confirm};

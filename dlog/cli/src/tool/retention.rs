@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use super::super::administer::{self, Administered, Change, PlaceRef};
-use super::super::namespace::{self, UriArg};
+use super::super::namespace::UriArg;
 use super::super::streams::parse_name;
 use super::super::{CliError, Format, Output, duration};
 use distributedlog_store::{LogStore, Retention, StreamName};

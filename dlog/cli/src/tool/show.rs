@@ -1,5 +1,5 @@
 use super::super::administer::{self, Administered, PlaceRef, ShownLedgers};
-use super::super::namespace::{self, UriArg};
+use super::super::namespace::UriArg;
 use super::super::streams::StreamSelection;
 use super::super::{CliError, Format, Output};
 use distributedlog_store::{LogStore, StreamName};

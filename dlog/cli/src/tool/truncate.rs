@@ -1,7 +1,7 @@
 use distributedlog::Dlsn;
 
 use super::super::administer::{self, Administered, Before, PlaceRef};
-use super::super::namespace::{self, UriArg};
+use super::super::namespace::UriArg;
 use super::super::since::Since;
 use super::super::streams::parse_name;
 use super::super::{CliError, Output};
