@@ -2,11 +2,12 @@ use core::future::Future;
 use core::hash::Hasher as _;
 use core::pin::Pin;
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::hash::DefaultHasher;
 
 use bytes::Bytes;
 use distributedlog::WriteState;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
@@ -148,7 +149,7 @@ pub(crate) async fn run(
         input_open: true,
         shutdown_seen: false,
         submitting: None,
-        accepted: VecDeque::new(),
+        accepted: FuturesOrdered::new(),
     };
     while session.input_open || session.waits() {
         session.step(&mut lines).await?;
@@ -171,8 +172,9 @@ struct Session<'a> {
     shutdown_seen: bool,
     /// The line that waits for room in the writer.
     submitting: Option<SubmittingLine<'a>>,
-    /// Lines that wait for their outcome, the oldest first. Bounded: [`MAX_WAITING`].
-    accepted: VecDeque<AcceptedLine>,
+    /// Lines that wait for their outcome, the oldest first. All are polled, so that each outcome is
+    /// seen when it comes and not when it is its line's turn. Bounded: [`MAX_WAITING`].
+    accepted: FuturesOrdered<BoxFuture<'static, FinishedLine>>,
 }
 
 impl Session<'_> {
@@ -188,8 +190,8 @@ impl Session<'_> {
         tokio::select! {
             // Acknowledgements first: they make room.
             biased;
-            outcome = oldest_outcome(&mut self.accepted), if !self.accepted.is_empty() => {
-                self.finish_oldest(&outcome)?;
+            Some(oldest) = self.accepted.next(), if !self.accepted.is_empty() => {
+                self.finish(oldest)?;
             }
             submitted = submit_result(&mut self.submitting), if self.submitting.is_some() => {
                 let line = self.submitting.take().expect("it was just waited for");
@@ -248,23 +250,21 @@ impl Session<'_> {
         done: DoneGuard,
         acknowledgement: Acknowledgement,
     ) {
-        self.accepted.push_back(AcceptedLine {
-            number,
-            digest,
-            done,
-            acknowledgement,
-        });
+        self.accepted.push_back(Box::pin(async move {
+            FinishedLine {
+                number,
+                digest,
+                done,
+                outcome: acknowledgement.await,
+            }
+        }));
     }
 
     /// Reports and counts the oldest line.
-    fn finish_oldest(&mut self, outcome: &LineOutcome) -> Result<(), CliError> {
-        let line = self
-            .accepted
-            .pop_front()
-            .expect("its outcome was just waited for");
-        self.report.line(line.number, outcome, self.output)?;
-        self.stall.line_finished(outcome, self.output);
-        if outcome.result.is_ok() {
+    fn finish(&mut self, line: FinishedLine) -> Result<(), CliError> {
+        self.report.line(line.number, &line.outcome, self.output)?;
+        self.stall.line_finished(&line.outcome, self.output);
+        if line.outcome.result.is_ok() {
             self.end.counts.written += 1;
             (self.on_written)(line.digest, line.done);
         } else {
@@ -293,20 +293,12 @@ struct SubmittingLine<'a> {
     submitted: BoxFuture<'a, Result<Acknowledgement, LineFailure>>,
 }
 
-/// A line that the writer accepted, or that failed before.
-struct AcceptedLine {
+/// A line that has its outcome.
+struct FinishedLine {
     number: u64,
     digest: RecordDigest,
     done: DoneGuard,
-    acknowledgement: Acknowledgement,
-}
-
-/// Completes with the outcome of the oldest line; pending while no line waits.
-async fn oldest_outcome(accepted: &mut VecDeque<AcceptedLine>) -> LineOutcome {
-    match accepted.front_mut() {
-        Some(first) => first.acknowledgement.as_mut().await,
-        None => core::future::pending().await,
-    }
+    outcome: LineOutcome,
 }
 
 /// Completes when the writer accepts or refuses the line; pending while there is no line.
@@ -394,7 +386,8 @@ mod tests {
     use distributedlog_store::StreamName;
 
     /// Writer that refuses records that begin with "bad", fails accepted ones that begin with
-    /// "late", and acknowledges the others, "slow" ones after nine seconds.
+    /// "late", and acknowledges the others, "slow" ones after nine seconds and "slower" ones after
+    /// eighteen.
     #[derive(Default)]
     struct Fake {
         accepted: Mutex<Vec<Bytes>>,
@@ -417,9 +410,12 @@ mod tests {
                     .expect("no test panics while it holds it");
                 accepted.push(record.clone());
                 let slot = accepted.len() as i64 - 1;
+                let began = Instant::now();
                 let acknowledgement: Acknowledgement = Box::pin(async move {
                     tokio::task::yield_now().await;
-                    if record.starts_with(b"slow") {
+                    if record.starts_with(b"slower") {
+                        tokio::time::sleep(Duration::from_secs(18)).await;
+                    } else if record.starts_with(b"slow") {
                         tokio::time::sleep(Duration::from_secs(9)).await;
                     }
                     let place = RecordLocation {
@@ -434,7 +430,7 @@ mod tests {
                     };
                     LineOutcome {
                         result,
-                        took: Duration::ZERO,
+                        took: began.elapsed(),
                         attempts: Vec::new(),
                     }
                 });
@@ -480,7 +476,19 @@ mod tests {
         );
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_line_behind_a_slow_one_took_only_its_own_time() {
+        let (_, text, _) = ran("slow\na\n", true, &Shutdown::manual()).await;
+        let took = |line: &str| {
+            line.split(", ")
+                .find(|part| part.ends_with(" ms"))
+                .map(str::to_owned)
+        };
+        let took: Vec<_> = text.lines().filter_map(took).collect();
+        assert_eq!(took, ["9000.0 ms", "0.0 ms"], "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn with_v_the_position_of_each_line_is_printed() {
         let (_, text, _) = ran("a\nb\n", true, &Shutdown::manual()).await;
         assert_eq!(
@@ -542,7 +550,7 @@ mod tests {
         for (waits_for, text, notices) in [
             (
                 outage(),
-                "slow\nslow\na\n",
+                "slow\nslower\na\n",
                 "no proxy answers\nLines are acknowledged again.\nno proxy answers\nLines are \
                  acknowledged again.\n",
             ),
