@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::reload::ReloadedFiles;
 use super::server_tls::ServerTls;
 use super::setting_flags::{self, FlagGroup, FlagRows, TableFlags};
-use super::{CliError, Output, Shutdown, folder, namespace, port};
+use super::{CliError, Output, Shutdown, folder, namespace, port, service_manager};
 use distributedlog_proxy::StoreStatsPort;
 use distributedlog_store::descriptors::DescriptorBudget;
 use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore, is_store_file};
@@ -176,6 +176,7 @@ impl Args {
             .map_or_else(String::new, |id| format!(" {id}"));
         tracing::info!("the store{id} is in {}", folder.display());
         self.warn_if_open(bound);
+        service_manager::ready(&format!("listening on {bound}"));
         tokio::select! {
             () = shutdown.requested() => {}
             never = reloaded.reload_at(hangups) => match never {},

@@ -43,6 +43,7 @@ mod quickstart;
 mod record_text;
 mod reload;
 mod server_tls;
+mod service_manager;
 mod setting_flags;
 mod shutdown;
 mod sim;

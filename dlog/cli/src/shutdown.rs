@@ -5,6 +5,7 @@ use tokio::sync::watch;
 
 use super::error::EXIT_FAILURE;
 use super::output::note;
+use super::service_manager;
 
 /// Shutdown request of a command. Cheap to clone; a request reaches every clone.
 ///
@@ -58,6 +59,7 @@ impl Shutdown {
             tracing::info!(
                 "shutting down: finishing what is in flight (interrupt again to end at once)"
             );
+            service_manager::stopping();
             on_signal.request();
             // A terminal that closes sends SIGHUP more than once: only interrupts end the drain.
             while signals.next().await == Asked::Hangup {}

@@ -16,7 +16,7 @@ mod setting_args;
 use super::config::Shown;
 use super::namespace::{Connected, StoreSecurityArgs};
 use super::setting_flags::TableFlags;
-use super::{CliError, Output, Shutdown, local, namespace, port};
+use super::{CliError, Output, Shutdown, local, namespace, port, service_manager};
 use announce_args::AnnounceArgs;
 #[cfg(feature = "bookkeeper")]
 use bookkeeper_args::BookKeeper;
@@ -223,6 +223,7 @@ impl Args {
             };
             output.announce(format_args!("HTTP on {scheme}://{http}"));
         }
+        service_manager::ready(&format!("listening on {}", proxy.local_addr()));
         let serving = async {
             #[cfg(feature = "zookeeper")]
             if let Some(serverset) = &serverset {
