@@ -37,7 +37,7 @@ describe("the proxy's page", () => {
       await proxy.stop();
       assert.deepEqual(errors, []);
     });
-    await page.goto(proxy.url);
+    await page.goto(`${proxy.url}/demo`);
     return { proxy, page };
   }
 

@@ -271,7 +271,10 @@ impl Stack {
             .http_addr()
             .expect("quickstart always serves HTTP");
         let http = if cfg!(feature = "page") {
-            format!("page     http://{address} (write from a browser; stall a stream and watch)")
+            format!(
+                "demo     http://{address}/demo (write from a browser; stall a stream and \
+                 watch)\n  console  http://{address} (streams, records, latencies, health)"
+            )
         } else {
             format!("HTTP     http://{address} (clients that write and read over HTTP)")
         };

@@ -42,7 +42,7 @@
 //!
 //! | feature | default | |
 //! |---|---|---|
-//! | `page` | yes | the page at `/` of the HTTP port; its files (170 KiB) are part of the binary |
+//! | `page` | yes | the console at `/` of the HTTP port, the demonstration at `/demo` (242 KiB) |
 
 mod admin;
 mod bounds;

@@ -148,7 +148,7 @@ settings_table! {
     /// [`RunningProxy::faults`](super::RunningProxy::faults) and over the stats port. For tests and
     /// demonstrations.
     faults: bool, default (off), valid (switch on or off);
-    /// Lets the page at `/` start its demonstration, which writes, by itself, instead of by a
+    /// Lets the page at `/demo` start its demonstration, which writes, by itself, instead of by a
     /// click.
     demo: bool, default (off), valid (switch on or off);
     /// Descriptors that connections of the clients' port and of the HTTP port take from, besides

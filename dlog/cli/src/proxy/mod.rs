@@ -120,8 +120,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     faults: TableFlags<Faults>,
 
-    /// Let the page at / start its demonstration by itself, which writes 200 records a second to
-    /// five streams while it is visible; without this flag it starts by a click
+    /// Let the page at /demo start its demonstration by itself, which writes 200 records a second
+    /// to five streams while it is visible; without this flag it starts by a click
     #[arg(long, requires = "http_port")]
     demo: bool,
 

@@ -17,8 +17,14 @@ use crate::ServerCertificate;
 /// Routes that need no token and are served while the proxy shuts down: load balancers have no
 /// token, and must learn that it does.
 const ALWAYS: [&str; 4] = ["/healthz", "/readyz", "/ping", "/healthcheck"];
-/// Routes that need no token: they contain no secret, and the page asks for the token itself.
-const WITHOUT_TOKEN: [&str; 3] = ["/openapi.json", "/", "/page/{file}"];
+/// Routes that need no token: they contain no secret, and the pages ask for the token themselves.
+const WITHOUT_TOKEN: [&str; 5] = [
+    "/openapi.json",
+    "/",
+    "/console/{file}",
+    "/demo",
+    "/page/{file}",
+];
 /// Route that is served until the end.
 const TO_THE_END: &str = "/metrics";
 

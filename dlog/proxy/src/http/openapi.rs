@@ -11,7 +11,8 @@ pub(super) const fn document() -> &'static str {
     WITH_PAGE
 }
 
-/// Returns the document of this build, in which `/` is a problem and no file of the page exists.
+/// Returns the document of this build, in which `/` and `/demo` are problems and no file of theirs
+/// exists.
 #[cfg(not(feature = "page"))]
 pub(super) fn document() -> &'static str {
     static DOCUMENT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
@@ -19,14 +20,17 @@ pub(super) fn document() -> &'static str {
             serde_json::from_str(WITH_PAGE).expect("the tests parse it");
         let paths = document["paths"].as_object_mut().expect("paths");
         paths.remove("/page/{file}");
-        let page = &mut paths["/"]["get"];
-        page["summary"] = "No page: this proxy was built without it".into();
-        let responses = page["responses"].as_object_mut().expect("responses");
-        responses.remove("200");
-        responses.insert(
-            "404".to_owned(),
-            serde_json::json!({"$ref": "#/components/responses/NotFound"}),
-        );
+        paths.remove("/console/{file}");
+        for path in ["/", "/demo"] {
+            let page = &mut paths[path]["get"];
+            page["summary"] = "No page: this proxy was built without it".into();
+            let responses = page["responses"].as_object_mut().expect("responses");
+            responses.remove("200");
+            responses.insert(
+                "404".to_owned(),
+                serde_json::json!({"$ref": "#/components/responses/NotFound"}),
+            );
+        }
         serde_json::to_string_pretty(&document).expect("texts and numbers")
     });
     &DOCUMENT

@@ -6,8 +6,10 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::HttpState;
+use super::catalogue::Snapshot;
 use super::problem::OwnerBody;
-use crate::recent::{AttemptSummary, HistoryPoint};
+use crate::recent::{AttemptSummary, HistoryPoint, RecentError, WritesSummary};
+use crate::stats::{MachineStats, Stats};
 use distributedlog_store::DiskUsage;
 
 /// What an operator asks first, in one response.
@@ -120,7 +122,6 @@ pub(super) async fn overview(State(state): State<Arc<HttpState>>) -> Json<Overvi
     let machine = service.machine_stats();
     let (now, unix_ms) = (service.now(), service.unix_nanos() / 1_000_000);
     let stats = &service.stats;
-    let writes = stats.recent_writes.summary(now);
     let accepts = if machine.accepting {
         "accepts streams"
     } else {
@@ -130,8 +131,8 @@ pub(super) async fn overview(State(state): State<Arc<HttpState>>) -> Json<Overvi
         ("proxy", machine.accepting, accepts.to_owned()),
         ("store", verdict.is_healthy(), verdict.to_string()),
     ];
+    let history = stats.recent_writes.history(now).into_iter();
     let errors = stats.recent_errors.list(unix_ms).into_iter();
-    let known = snapshot.as_ref().filter(|snapshot| snapshot.has_details);
     Json(OverviewBody {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: now.as_micros() / 1_000_000,
@@ -146,7 +147,26 @@ pub(super) async fn overview(State(state): State<Arc<HttpState>>) -> Json<Overvi
                 .and_then(|it| it.is_complete.then_some(it.rows.len())),
             owned: machine.streams,
         },
-        requests: RequestsBody {
+        requests: RequestsBody::new(stats, &machine),
+        writes: stats.recent_writes.summary(now).into(),
+        history: history.map(PointBody::from).collect(),
+        errors: errors.map(ErrorBody::from).collect(),
+        proxies: snapshot.as_deref().and_then(proxies),
+    })
+}
+
+/// Returns the owners of streams, if those of all streams are known.
+fn proxies(snapshot: &Snapshot) -> Option<Vec<ProxyBody>> {
+    let owners = snapshot.owners.iter().map(|(owner, streams)| ProxyBody {
+        owner: (**owner).clone().into(),
+        streams: *streams,
+    });
+    snapshot.has_details.then(|| owners.collect())
+}
+
+impl RequestsBody {
+    fn new(stats: &Stats, machine: &MachineStats) -> Self {
+        Self {
             unanswered: machine.usage.requests,
             unanswered_bytes: machine.usage.bytes,
             written_bytes: stats.written_bytes.get(),
@@ -157,36 +177,29 @@ pub(super) async fn overview(State(state): State<Arc<HttpState>>) -> Json<Overvi
             leases_lost: machine.counters.leases_lost,
             connections: stats.connections.get(),
             readers: stats.http.readers.inner().load(Ordering::Relaxed),
-        },
-        writes: WritesBody {
-            seconds: writes.seconds,
-            first: writes.first.into(),
-            repeated: writes.repeated.into(),
-        },
-        history: stats
-            .recent_writes
-            .history(now)
-            .into_iter()
-            .map(PointBody::from)
-            .collect(),
-        errors: errors
-            .map(|error| ErrorBody {
-                kind: error.kind,
-                count: error.count,
-                last_ms: error.last_unix_ms,
-                message: error.message,
-            })
-            .collect(),
-        proxies: known.map(|snapshot| {
-            let owners = snapshot.owners.iter();
-            owners
-                .map(|(owner, streams)| ProxyBody {
-                    owner: (**owner).clone().into(),
-                    streams: *streams,
-                })
-                .collect()
-        }),
-    })
+        }
+    }
+}
+
+impl From<WritesSummary> for WritesBody {
+    fn from(summary: WritesSummary) -> Self {
+        Self {
+            seconds: summary.seconds,
+            first: summary.first.into(),
+            repeated: summary.repeated.into(),
+        }
+    }
+}
+
+impl From<RecentError> for ErrorBody {
+    fn from(error: RecentError) -> Self {
+        Self {
+            kind: error.kind,
+            count: error.count,
+            last_ms: error.last_unix_ms,
+            message: error.message,
+        }
+    }
 }
 
 impl From<DiskUsage> for DiskBody {

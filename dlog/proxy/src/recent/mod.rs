@@ -4,5 +4,5 @@
 mod errors;
 mod writes;
 
-pub(crate) use errors::RecentErrors;
-pub(crate) use writes::{AttemptSummary, HistoryPoint, RecentWrites, WriteSample};
+pub(crate) use errors::{RecentError, RecentErrors};
+pub(crate) use writes::{AttemptSummary, HistoryPoint, RecentWrites, WriteSample, WritesSummary};

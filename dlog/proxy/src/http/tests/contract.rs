@@ -327,7 +327,7 @@ async fn every_documented_parameter_is_understood() {
             let target = path
                 .replace("{stream}", "basic-stream-3")
                 .replace("{code}", "517")
-                .replace("{file}", "page.js");
+                .replace("{file}", parameter["example"].as_str().unwrap_or("none"));
             let target = if query.is_empty() {
                 target
             } else {
@@ -568,7 +568,17 @@ async fn retention(contract: &mut Contract, client: &Client, store: &MemoryStore
 
 #[cfg(feature = "page")]
 async fn page(contract: &mut Contract, client: &Client) {
-    contract.ask(client, 200, "GET", "/", of("")).await;
+    for path in ["/", "/demo"] {
+        contract.ask(client, 200, "GET", path, of("")).await;
+    }
+    for file in ["main.js", "console.css", "icon.svg"] {
+        contract
+            .ask(client, 200, "GET", "/console/{file}", of(file))
+            .await;
+    }
+    contract
+        .ask(client, 404, "GET", "/console/{file}", of("index.html"))
+        .await;
     for file in ["page.js", "page.css", "icon.svg", "distributedlog_bg.wasm"] {
         contract
             .ask(client, 200, "GET", "/page/{file}", of(file))
@@ -581,12 +591,16 @@ async fn page(contract: &mut Contract, client: &Client) {
 
 #[cfg(not(feature = "page"))]
 async fn page(contract: &mut Contract, client: &Client) {
-    let none = contract.ask(client, 404, "GET", "/", of("")).await;
-    assert_eq!(
-        none.detail(),
-        "this proxy was built without its page: /openapi.json lists the routes"
-    );
-    assert_eq!(client.get("/page/page.js").await.status, 404);
+    for path in ["/", "/demo"] {
+        let none = contract.ask(client, 404, "GET", path, of("")).await;
+        assert_eq!(
+            none.detail(),
+            "this proxy was built without its pages: /openapi.json lists the routes"
+        );
+    }
+    for file in ["/page/page.js", "/console/main.js"] {
+        assert_eq!(client.get(file).await.status, 404, "{file}");
+    }
 }
 
 /// Writes a set that cannot be decoded into a stream, without the proxy.
