@@ -77,7 +77,8 @@ pub(crate) enum Command {
     Write(Box<write::Args>),
     // Many flags, hence the box.
     Streams(Box<streams_command::Args>),
-    Tool(tool::Args),
+    // Many flags, hence the box.
+    Tool(Box<tool::Args>),
     Store(store::Args),
     #[cfg(feature = "bookkeeper")]
     Admin(admin::Args),

@@ -110,7 +110,7 @@ impl Args {
         };
         let reading = Reading {
             store,
-            place: target.place,
+            place: target.records_at().clone(),
             streams,
         };
         if self.merge {

@@ -16,33 +16,6 @@ use distributedlog_store::{LogStore, StoreError, StreamName};
 const ZOOKEEPER_TIP: &str =
     "check that ZooKeeper and the bookies run, and that this machine reaches them";
 
-/// Flag that names a namespace.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct UriArg {
-    /// The namespace: distributedlog://HOST:PORT/NAMESPACE
-    #[arg(
-        short,
-        long,
-        value_name = "URI",
-        env = "DLOG_URI",
-        hide_env_values = true
-    )]
-    pub(crate) uri: Uri,
-
-    #[command(flatten)]
-    pub(crate) security: StoreSecurityArgs,
-}
-
-impl UriArg {
-    /// Connects to the store behind the URI.
-    ///
-    /// # Errors
-    /// The store cannot be reached or refuses this client, or another kind of server answers.
-    pub(crate) async fn connect(&self) -> Result<Arc<dyn LogStore>, CliError> {
-        connect_secured(&self.uri, &self.security).await
-    }
-}
-
 /// A store, and its kind.
 pub(crate) struct Connected {
     /// The store.
@@ -159,6 +132,9 @@ pub(crate) fn store_error(error: &StoreError, place: Option<&Place>) -> CliError
         StoreError::Unreachable { address, .. } => cli_error.tip(reach_tip(address, uri)),
         StoreError::Disconnected { .. } => {
             cli_error.tip("check that the store still runs, then try again")
+        }
+        StoreError::NotReady { .. } if is_http => {
+            cli_error.tip("name the HTTP port of the proxy that owns it, with --to")
         }
         StoreError::NotReady { .. } => cli_error.tip(
             "ask the write proxy that owns it over HTTP, or try again once the owner has stopped",

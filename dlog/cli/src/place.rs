@@ -67,6 +67,11 @@ impl FromStr for Place {
             let port = text.rsplit_once(':').map(|(_, port)| port);
             !text.contains('/') && port.is_some_and(|port| port.parse::<u16>().is_ok())
         };
+        if text.contains('/') && !text.contains("://") && !text.contains('!') {
+            // The error says what is missing.
+            let uri = text.parse::<Uri>();
+            return uri.map(Self::Namespace).map_err(|error| error.to_string());
+        }
         if text.contains('!') {
             return Ok(Self::Proxies(text.to_owned()));
         }

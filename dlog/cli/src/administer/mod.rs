@@ -11,7 +11,6 @@ use std::sync::Arc;
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
-use super::http::{HttpClient, HttpStore};
 use super::place::Place;
 use super::streams::as_argument;
 use super::target::Target;
@@ -65,7 +64,7 @@ impl<'a> Administered<'a> {
 }
 
 /// Converts an error of the streams behind a proxy's HTTP port.
-fn http_error(error: &StoreError, url: &str) -> CliError {
+pub(crate) fn http_error(error: &StoreError, url: &str) -> CliError {
     if let StoreError::StreamNotFound(stream) = error {
         return CliError::failure(error.to_string()).tip(create_tip(url, stream));
     }
@@ -97,18 +96,7 @@ fn create_tip(url: &str, stream: &StreamName) -> String {
 /// The store cannot be reached; or only the thrift port of proxies is known, which administers no
 /// streams.
 pub(crate) async fn connect(target: &Target) -> Result<(Arc<dyn LogStore>, Place), CliError> {
-    let is_namespace = matches!(target.place, Place::Namespace(_));
-    match (&target.namespace, &target.http) {
-        (Some(uri), http) if is_namespace || http.is_none() => {
-            let store = namespace::connect(uri).await?;
-            Ok((store, Place::Namespace(uri.clone())))
-        }
-        (_, Some(url)) => {
-            let client = HttpClient::of(url, &target.security)?;
-            Ok((Arc::new(HttpStore::new(client)), Place::Http(url.clone())))
-        }
-        (_, None) => Err(no_streams(&target.place)),
-    }
+    Ok((target.store().await?, target.records_at().clone()))
 }
 
 /// Returns the error of a place that has no streams to look at.

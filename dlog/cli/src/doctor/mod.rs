@@ -6,13 +6,13 @@ mod namespace;
 mod proxies;
 
 use core::time::Duration;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use distributedlog_store::StreamName;
 
 use super::clock::unix_ms;
 use super::place::Place;
+use super::target::{ClientSecurity, TargetArgs};
 use super::{CliError, Format, Output, output};
 use findings::{Findings, since};
 
@@ -21,20 +21,18 @@ const MAX_SKEW: Duration = Duration::from_secs(1);
 
 /// Find out what is wrong between here and the streams.
 ///
-/// Checks each place that is named: names are resolved, connections and handshakes are made, and a
+/// Checks each place that is named, or all ports of the context: names are resolved, connections and handshakes are made, and a
 /// record is written to a stream of its own, `dlog-doctor-…`, read back, and deleted with its
 /// stream. Each line says ok, warn or fail, and what to do about it.
 #[derive(Debug, clap::Args)]
-#[command(
-    arg_required_else_help = true,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   dlog doctor distributedlog://127.0.0.1:7000/messaging/distributedlog
   dlog doctor 'inet!127.0.0.1:8000' http://127.0.0.1:8002
   dlog doctor --no-write 127.0.0.1:8000
+  dlog doctor --context prod
 
-Exit status: 0 if nothing fails, also with warnings; 1 if something does."
-)]
+Exit status: 0 if nothing fails, also with warnings; 1 if something does.")]
 pub(crate) struct Args {
     #[cfg_attr(
         feature = "zookeeper",
@@ -47,20 +45,19 @@ pub(crate) struct Args {
         doc = "Places to check: a namespace (distributedlog://HOST:PORT/NAMESPACE), proxies \
                (inet!HOST:PORT), or the HTTP port of a proxy (http://HOST:PORT)"
     )]
-    #[arg(value_name = "PLACE", required = true)]
+    #[arg(value_name = "PLACE")]
     places: Vec<Place>,
 
     /// Write nothing
     #[arg(long)]
     no_write: bool,
 
-    /// Show the token in this file to the HTTP port
-    #[arg(long, value_name = "FILE")]
-    http_token_file: Option<PathBuf>,
-
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+
+    #[command(flatten)]
+    target: TargetArgs,
 }
 
 /// What a check may do.
@@ -68,25 +65,31 @@ struct Probe {
     writes: bool,
     /// The stream that is written to. Only this command has it.
     stream: StreamName,
-    token: Option<String>,
+    security: ClientSecurity,
 }
 
 impl Args {
+    /// Returns the places to check, all ports of a context among them, and what is shown there.
+    fn places(&self) -> Result<(Vec<Place>, ClientSecurity), CliError> {
+        let Some(first) = self.places.first() else {
+            let target = self.target.resolve()?;
+            return Ok((target.ports(), target.security));
+        };
+        let target = self.target.resolve_at(Some(first))?;
+        Ok((self.places.clone(), target.security))
+    }
+
     /// Checks the places in turn.
     ///
     /// # Errors
     /// A check failed; it was printed.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        let token = self.http_token_file.as_ref().map(|file| {
-            let text = std::fs::read_to_string(file);
-            text.map(|text| text.trim().to_owned())
-                .map_err(|error| CliError::usage(format!("{}: {error}", file.display())))
-        });
+        let (places, security) = self.places()?;
         let stream = format!("dlog-doctor-{}-{}", std::process::id(), unix_ms());
         let probe = Probe {
             writes: !self.no_write,
             stream: stream.parse().expect("letters, digits and hyphens"),
-            token: token.transpose()?,
+            security,
         };
         let mut found = Findings::new(output, self.format);
         found.ok(&format!(
@@ -94,7 +97,7 @@ impl Args {
             env!("CARGO_PKG_VERSION"),
             features()
         ))?;
-        for place in &self.places {
+        for place in &places {
             match place {
                 Place::Namespace(uri) => namespace::check(uri, &probe, &mut found).await?,
                 Place::Proxies(name) => proxies::check(name, &probe, &mut found).await?,

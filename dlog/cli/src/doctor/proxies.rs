@@ -29,6 +29,10 @@ pub(super) async fn check(
         .proxies(name)
         .client_id("dlog-doctor")
         .attempt_timeout(TIMEOUT);
+    let builder = match probe.security.tls() {
+        Some(tls) => builder.tls(tls.clone()),
+        None => builder,
+    };
     let client = match builder.build().await {
         Ok(client) => client,
         Err(error) => return unreachable(name, &error, found),

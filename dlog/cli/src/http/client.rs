@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use distributedlog_tokio::{Tls, TlsConnector};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -152,6 +153,36 @@ impl HttpClient {
             .unwrap_or_else(|_| Err(AskError::Unanswered(format!("no answer within {limit:?}"))))
     }
 
+    /// Makes a request on a connection of its own, whose response is read as it comes.
+    ///
+    /// # Errors
+    /// There is no response.
+    pub(super) async fn open(&self, path: &str) -> Result<hyper::Response<Incoming>, AskError> {
+        let opening = async {
+            let mut sender = self.connect().await.map_err(AskError::NotSent)?;
+            let request = self.request(&Method::GET, path, &[], Bytes::new())?;
+            let response = sender.send_request(request).await;
+            response.map_err(|error| AskError::Unanswered(chain(&error)))
+        };
+        timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| {
+            Err(AskError::NotSent(format!(
+                "no answer within {CONNECT_TIMEOUT:?}"
+            )))
+        })
+    }
+
+    /// Returns the host, without the brackets of an IPv6 address.
+    pub(crate) fn host(&self) -> &str {
+        let host = self.0.base.host().unwrap_or_default();
+        host.trim_matches(['[', ']'])
+    }
+
+    /// Returns the port.
+    pub(crate) fn port(&self) -> u16 {
+        let default = if self.0.tls.is_some() { 443 } else { 80 };
+        self.0.base.port_u16().unwrap_or(default)
+    }
+
     fn request(
         &self,
         method: &Method,
@@ -180,7 +211,7 @@ impl HttpClient {
     async fn answer(
         &self,
         sender: SendRequest<Full<Bytes>>,
-        response: hyper::Response<hyper::body::Incoming>,
+        response: hyper::Response<Incoming>,
     ) -> Result<HttpAnswer, AskError> {
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, MAX_BYTES).collect().await;
@@ -204,11 +235,9 @@ impl HttpClient {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
-        let Inner { base, tls, .. } = &*self.0;
-        let host = base.host().unwrap_or_default().trim_matches(['[', ']']);
-        let default_port = if tls.is_some() { 443 } else { 80 };
-        let port = base.port_u16().unwrap_or(default_port);
-        let socket = TcpStream::connect((host, port)).await;
+        let tls = &self.0.tls;
+        let host = self.host();
+        let socket = TcpStream::connect((host, self.port())).await;
         let socket = socket.map_err(|error| error.to_string())?;
         // Small requests must not wait for the acknowledgement of earlier ones.
         socket
@@ -240,7 +269,7 @@ impl fmt::Debug for HttpClient {
 }
 
 /// Formats an error with its sources: hyper's own text has none of them.
-fn chain(error: &dyn core::error::Error) -> String {
+pub(super) fn chain(error: &dyn core::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -2,6 +2,8 @@
 //! [`LogStore`](distributedlog_store::LogStore) whose streams are behind it.
 
 mod client;
+mod lines;
+mod read;
 mod store;
 
 pub(crate) use client::{AskError, HttpAnswer, HttpClient, escape};

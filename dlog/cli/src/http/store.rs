@@ -1,4 +1,7 @@
+use core::fmt;
 use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use distributedlog::{Dlsn, Escaped};
@@ -12,18 +15,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::client::{AskError, HttpAnswer, HttpClient, escape};
+use super::read::Cursor;
 
 /// Time for an answer: deleting a large stream, and finding a time in one, take a while.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of names in a page.
 const MAX_PAGE: usize = 10_000;
 
-/// The streams behind a write proxy's HTTP port, for what administers streams: listing, describing,
-/// creating, deleting, truncating, retention. Records are read with an
-/// [`HttpSource`](distributedlog_reader::HttpSource), and written through the proxy.
-#[derive(Clone, Debug)]
+/// The streams behind a write proxy's HTTP port, for what administers and reads streams: listing,
+/// describing, creating, deleting, truncating, retention, reads. Records are written through the
+/// proxy.
 pub(crate) struct HttpStore {
-    client: HttpClient,
+    pub(super) client: HttpClient,
+    /// Reads that go on: a stream's last response, until it ends or is read from elsewhere.
+    pub(super) cursors: Mutex<HashMap<StreamName, Cursor>>,
 }
 
 #[derive(Deserialize)]
@@ -80,8 +85,11 @@ struct FirstLine {
 }
 
 impl HttpStore {
-    pub(crate) const fn new(client: HttpClient) -> Self {
-        Self { client }
+    pub(crate) fn new(client: HttpClient) -> Self {
+        Self {
+            client,
+            cursors: Mutex::default(),
+        }
     }
 
     /// Makes a request that may succeed with any status of 2xx.
@@ -116,7 +124,7 @@ impl HttpStore {
     }
 
     /// Converts an answer that is no success.
-    fn problem(&self, answer: &HttpAnswer, stream: Option<&StreamName>) -> StoreError {
+    pub(super) fn problem(&self, answer: &HttpAnswer, stream: Option<&StreamName>) -> StoreError {
         let problem: ProblemBody = serde_json::from_slice(&answer.body).unwrap_or_default();
         let name = problem.name.as_deref().unwrap_or_default();
         if let (Some(stream), "LOG_NOT_FOUND") = (stream, name) {
@@ -153,7 +161,7 @@ impl HttpStore {
         serde_json::from_slice(&answer.body).map_err(|error| self.no_proxy(&error.to_string()))
     }
 
-    fn no_proxy(&self, why: &str) -> StoreError {
+    pub(super) fn no_proxy(&self, why: &str) -> StoreError {
         StoreError::Io {
             path: self.client.url().to_owned(),
             detail: format!("its answer is not a write proxy's: {why}"),
@@ -210,8 +218,16 @@ impl HttpStore {
     }
 }
 
+impl fmt::Debug for HttpStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpStore")
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Returns the path of a stream, with `suffix` behind it.
-fn path_of(stream: &StreamName, suffix: &str) -> String {
+pub(super) fn path_of(stream: &StreamName, suffix: &str) -> String {
     format!("/v1/streams/{}{suffix}", escape(stream.as_str()))
 }
 
@@ -315,8 +331,14 @@ impl LogStore for HttpStore {
         })
     }
 
-    fn read(&self, _: &StreamName, _: Dlsn, _: ReadLimit) -> StoreFuture<'_, ReadBatch> {
-        Self::unsupported("reads of entries")
+    fn read(
+        &self,
+        stream: &StreamName,
+        from: Dlsn,
+        limit: ReadLimit,
+    ) -> StoreFuture<'_, ReadBatch> {
+        let stream = stream.clone();
+        Box::pin(async move { self.read_batch(&stream, from, limit).await })
     }
 
     fn set_retention(
@@ -369,7 +391,7 @@ impl LogStore for HttpStore {
 }
 
 /// Formats a position as the interface takes it.
-fn position_text(dlsn: Dlsn) -> String {
+pub(super) fn position_text(dlsn: Dlsn) -> String {
     format!(
         "{},{},{}",
         dlsn.log_segment_sequence_no, dlsn.entry_id, dlsn.slot_id

@@ -5,6 +5,7 @@ use distributedlog_store::uri::Uri;
 use super::super::CliError;
 #[cfg(not(feature = "zookeeper"))]
 use super::super::features;
+use super::super::target::serverset_of;
 
 /// Flags that announce the proxy in ZooKeeper.
 #[derive(Debug, clap::Args)]
@@ -78,12 +79,6 @@ impl AnnounceArgs {
         };
         Err(features::missing(flag, "zookeeper"))
     }
-}
-
-/// Returns the serverset in which the original announces the proxies of a namespace.
-fn serverset_of(uri: &Uri) -> String {
-    let hosts: Vec<String> = uri.hosts().iter().map(ToString::to_string).collect();
-    format!("zk!{}!{}/.write_proxy", hosts.join(","), uri.namespace())
 }
 
 /// Refuses the flag without a value.

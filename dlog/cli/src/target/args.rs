@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches};
 
+use super::super::namespace::StoreSecurityArgs;
 use super::super::place::Place;
 
 /// Flags that say where the streams are, and what this client shows there.
@@ -118,6 +119,7 @@ pub(crate) struct TargetArgs {
     pub(super) tls_certificate: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
     pub(super) tls_name: Option<String>,
+    pub(super) store: StoreSecurityArgs,
 }
 
 impl FromArgMatches for TargetArgs {
@@ -132,6 +134,7 @@ impl FromArgMatches for TargetArgs {
             tls_certificate: flags.tls_certificate,
             tls_key: flags.tls_key,
             tls_name: flags.tls_name,
+            store: StoreSecurityArgs::from_arg_matches(matches)?,
         })
     }
 
@@ -143,11 +146,11 @@ impl FromArgMatches for TargetArgs {
 
 impl clap::Args for TargetArgs {
     fn augment_args(command: Command) -> Command {
-        Flags::augment_args(command)
+        StoreSecurityArgs::augment_args(Flags::augment_args(command))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        Flags::augment_args_for_update(command)
+        StoreSecurityArgs::augment_args_for_update(Flags::augment_args_for_update(command))
     }
 }
 

@@ -3,8 +3,11 @@
 
 mod args;
 mod command;
+#[cfg(feature = "bookkeeper")]
+mod namespace_arg;
 mod positional;
 mod security;
+mod uri_arg;
 
 use std::sync::Arc;
 
@@ -15,10 +18,15 @@ use distributedlog_tokio::{ProxyClient, ProxyClientBuilder};
 
 pub(crate) use args::{Given, Level, TargetArgs};
 pub(crate) use command::Args as ContextArgs;
+#[cfg(feature = "bookkeeper")]
+pub(crate) use namespace_arg::NamespaceArg;
 pub(crate) use positional::PlaceAndStreams;
 pub(crate) use security::ClientSecurity;
+pub(crate) use uri_arg::UriArg;
 
 use super::config::{self, ConfigFile, Context};
+use super::http::{HttpClient, HttpStore};
+use super::namespace::StoreSecurityArgs;
 use super::place::Place;
 use super::streams::StreamList;
 use super::{CliError, namespace};
@@ -38,10 +46,14 @@ pub(crate) struct Target {
     pub(crate) proxies: Option<String>,
     /// URL of the HTTP port, if it is known.
     pub(crate) http: Option<String>,
+    /// Another port of the context from which streams are read: HTTP, or else the namespace.
+    records: Option<Place>,
     /// Streams of the context.
     pub(crate) streams: Option<Vec<StreamName>>,
     /// Token and TLS.
     pub(crate) security: ClientSecurity,
+    /// Secret and TLS of the store of a namespace.
+    pub(crate) store_security: StoreSecurityArgs,
     /// Name of the context that the place is from.
     pub(crate) context: Option<String>,
     /// Flag, environment variable or line of the configuration file that named the place.
@@ -68,13 +80,17 @@ impl TargetArgs {
     /// # Errors
     /// As [`resolve`](Self::resolve); also if `--to` names a place too.
     pub(crate) fn resolve_at(&self, argument: Option<&Place>) -> Result<Target, CliError> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let argument = argument.map(|place| Given {
+        self.resolve_beside(argument.map(|place| Given {
             value: place.clone(),
             level: Level::CommandLine,
             source: "the command line".to_owned(),
-        });
-        self.resolve_in(config::loaded(), argument, &variable)
+        }))
+    }
+
+    /// Does the same with a place that another flag names.
+    fn resolve_beside(&self, flag: Option<Given<Place>>) -> Result<Target, CliError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        self.resolve_in(config::loaded(), flag, &variable)
     }
 
     /// Does the same with this file and this environment.
@@ -172,8 +188,10 @@ impl TargetArgs {
             namespace: None,
             proxies: None,
             http: None,
+            records: faces.and_then(|it| it.http.clone().or_else(|| it.namespace.clone())),
             streams: faces.and_then(|it| it.streams.clone()),
             security,
+            store_security: self.store.clone(),
             context: name,
             source,
         };
@@ -244,8 +262,10 @@ impl Target {
             namespace: None,
             proxies: Some(name),
             http: None,
+            records: None,
             streams: None,
             security: ClientSecurity::default(),
+            store_security: StoreSecurityArgs::of_environment(),
             context: None,
             source: "this command".to_owned(),
         }
@@ -295,9 +315,47 @@ impl Target {
     /// # Errors
     /// The place has none, or it cannot be reached.
     pub(crate) async fn store(&self) -> Result<Arc<dyn LogStore>, CliError> {
-        match &self.namespace {
-            Some(uri) => namespace::connect(uri).await,
-            None => Err(self.no_records()),
+        match self.records_at() {
+            Place::Namespace(uri) => namespace::connect_secured(uri, &self.store_security).await,
+            Place::Http(url) => {
+                let client = HttpClient::of(url, &self.security)?;
+                Ok(Arc::new(HttpStore::new(client)))
+            }
+            Place::Proxies(_) => Err(self.no_records()),
+        }
+    }
+
+    /// Returns the place from which streams are listed and read: the one that was named, or else
+    /// the HTTP port or the namespace of its context.
+    pub(crate) fn records_at(&self) -> &Place {
+        if matches!(self.place, Place::Proxies(_)) {
+            self.records.as_ref().unwrap_or(&self.place)
+        } else {
+            &self.place
+        }
+    }
+
+    /// Returns all places that are known: the one that was named first.
+    pub(crate) fn ports(&self) -> Vec<Place> {
+        let further = [
+            self.namespace.clone().map(Place::Namespace),
+            self.proxies.clone().map(Place::Proxies),
+            self.http.clone().map(Place::Http),
+        ];
+        let kind = self.place.kind();
+        let further = further.into_iter().flatten();
+        let further = further.filter(|place| place.kind() != kind);
+        core::iter::once(self.place.clone())
+            .chain(further)
+            .collect()
+    }
+
+    /// Returns the namespace, if streams are read from it.
+    #[cfg(feature = "bookkeeper")]
+    pub(crate) fn records_namespace(&self) -> Option<&Uri> {
+        match self.records_at() {
+            Place::Namespace(uri) => Some(uri),
+            Place::Proxies(_) | Place::Http(_) => None,
         }
     }
 
@@ -307,13 +365,12 @@ impl Target {
     /// The place has none, or it cannot be reached.
     #[allow(dead_code, reason = "for commands that read with the library's reader")]
     pub(crate) async fn log_source(&self) -> Result<Source, CliError> {
-        match (&self.namespace, &self.http) {
-            (_, Some(url)) if !matches!(self.place, Place::Namespace(_)) => {
-                Ok(self.security.http_source(url).into())
-            }
-            (Some(uri), _) => Ok(namespace::connect(uri).await?.into()),
-            (None, Some(url)) => Ok(self.security.http_source(url).into()),
-            (None, None) => Err(self.no_records()),
+        match self.records_at() {
+            Place::Namespace(uri) => Ok(namespace::connect_secured(uri, &self.store_security)
+                .await?
+                .into()),
+            Place::Http(url) => Ok(self.security.http_source(url).into()),
+            Place::Proxies(_) => Err(self.no_records()),
         }
     }
 

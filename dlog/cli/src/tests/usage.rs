@@ -69,8 +69,8 @@ fn an_invalid_value_is_refused_with_its_flag_the_reason_and_a_correct_form() {
             ],
         ),
         (
-            "dlog tool create -u http://h/n -e 1",
-            &["the scheme \"http\""],
+            "dlog tool create -u ftp://h/n -e 1",
+            &["write a namespace (distributedlog://127.0.0.1:7000/"],
         ),
         (
             "dlog tool create -u distributedlog://h -e 1",
@@ -113,9 +113,9 @@ fn an_invalid_value_is_refused_with_its_flag_the_reason_and_a_correct_form() {
             &["'99999' is not a port; write a number up to 65535"],
         ),
         (
-            "dlog tool list",
+            "dlog admin unbind",
             &[
-                "--uri <URI>",
+                "<URI>",
                 "it is distributedlog://127.0.0.1:7000/messaging/distributedlog",
             ],
         ),

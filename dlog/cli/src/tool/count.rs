@@ -3,10 +3,10 @@ use std::sync::Arc;
 use distributedlog::Dlsn;
 use serde::Serialize;
 
-use super::super::namespace::{self, UriArg};
 use super::super::output;
 use super::super::record_text;
 use super::super::streams::StreamSelection;
+use super::super::target::UriArg;
 use super::super::{CliError, Format, Output};
 use distributedlog_reader::{LogReader, ReadEvent};
 use distributedlog_store::dlsn_text::parse_dlsn;
@@ -55,7 +55,7 @@ impl Args {
     /// The store cannot be reached, a stream does not exist, or a record set is damaged.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.names()?;
-        self.count(&self.uri.connect().await?, &names, output).await
+        self.count(&self.uri.store().await?, &names, output).await
     }
 
     pub(super) fn names(&self) -> Result<Vec<StreamName>, CliError> {
@@ -68,7 +68,6 @@ impl Args {
         names: &[StreamName],
         output: &Output,
     ) -> Result<(), CliError> {
-        let uri = &self.uri.uri;
         let mut total = CountedJson {
             stream: "",
             records: 0,
@@ -82,7 +81,7 @@ impl Args {
             );
             let counted = count_records(reader, name, self.end)
                 .await
-                .map_err(|error| namespace::uri_error(&error, uri))?;
+                .map_err(|error| self.uri.error(&error))?;
             total.records += counted.records;
             total.damaged_sets += counted.damaged_sets;
             match self.format {

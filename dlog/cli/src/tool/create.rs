@@ -1,7 +1,7 @@
-use super::super::administer::{self, Administered, PlaceRef};
+use super::super::administer;
 use super::super::expression::Expression;
-use super::super::namespace::UriArg;
 use super::super::output::note;
+use super::super::target::UriArg;
 use super::super::{CliError, Format, Output, confirm, streams};
 use distributedlog_store::{LogStore, StreamName};
 
@@ -61,7 +61,7 @@ impl Args {
             note("Nothing was created.");
             return Ok(());
         }
-        let store = self.uri.connect().await?;
+        let store = self.uri.store().await?;
         self.create(store.as_ref(), &names, output).await
     }
 
@@ -75,7 +75,6 @@ impl Args {
         names: &[StreamName],
         output: &Output,
     ) -> Result<(), CliError> {
-        let place = PlaceRef::Namespace(&self.uri.uri);
-        administer::create(Administered { store, place }, names, self.format, output).await
+        administer::create(self.uri.administered(store)?, names, self.format, output).await
     }
 }

@@ -1,7 +1,7 @@
-use super::super::administer::{self, Administered, PlaceRef};
-use super::super::namespace::UriArg;
+use super::super::administer;
 use super::super::output::note;
 use super::super::streams::{self, StreamSelection};
+use super::super::target::UriArg;
 use super::super::{CliError, Format, Output, confirm};
 use distributedlog_store::{LogStore, StreamName};
 
@@ -44,7 +44,7 @@ impl Args {
             note("Nothing was deleted.");
             return Ok(());
         }
-        let store = self.uri.connect().await?;
+        let store = self.uri.store().await?;
         self.delete(store.as_ref(), &names, output).await
     }
 
@@ -58,7 +58,6 @@ impl Args {
         names: &[StreamName],
         output: &Output,
     ) -> Result<(), CliError> {
-        let place = PlaceRef::Namespace(&self.uri.uri);
-        administer::delete(Administered { store, place }, names, self.format, output).await
+        administer::delete(self.uri.administered(store)?, names, self.format, output).await
     }
 }

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use distributedlog::Dlsn;
 
-use super::super::namespace::{self, UriArg};
 use super::super::output;
 use super::super::position::Position;
 use super::super::record_text::{self, hex};
 use super::super::since::Since;
 use super::super::streams::parse_name;
+use super::super::target::UriArg;
 use super::super::{CliError, Format, Output};
 use distributedlog_reader::{LogReader, ReadEvent, Record};
 use distributedlog_store::utc;
@@ -95,7 +95,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, the stream does not exist, or a record set is damaged.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        self.dump(self.uri.connect().await?, output).await
+        self.dump(self.uri.store().await?, output).await
     }
 
     pub(super) async fn dump(
@@ -103,15 +103,14 @@ impl Args {
         store: Arc<dyn LogStore>,
         output: &Output,
     ) -> Result<(), CliError> {
-        let uri = &self.uri.uri;
         let info = store
             .describe(&self.stream)
             .await
-            .map_err(|error| namespace::uri_error(&error, uri))?;
+            .map_err(|error| self.uri.error(&error))?;
         let from = match (self.since, self.seqno) {
             (Some(since), _) => {
                 let found = store.position_at(&self.stream, since.unix_ms()).await;
-                Position::At(found.map_err(|error| namespace::uri_error(&error, uri))?)
+                Position::At(found.map_err(|error| self.uri.error(&error))?)
             }
             (None, Some(seqno)) => Position::At(Dlsn::new(seqno, self.eid, self.slot)),
             (None, None) => self.from,
@@ -141,7 +140,7 @@ impl Args {
                     // The store may take its time.
                     output.flush()?;
                     let next = reader.next_available().await;
-                    next.map_err(|error| namespace::uri_error(&error, &self.uri.uri))?
+                    next.map_err(|error| self.uri.error(&error))?
                 }
             };
             match next {

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
-use super::super::namespace::{self, UriArg};
 use super::super::output::note;
+use super::super::target::UriArg;
 use super::super::{CliError, Format, Output, record_text};
 use distributedlog_store::LogStore;
 
@@ -44,7 +44,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        self.list(self.uri.connect().await?.as_ref(), output).await
+        self.list(self.uri.store().await?.as_ref(), output).await
     }
 
     pub(super) async fn list(&self, store: &dyn LogStore, output: &Output) -> Result<(), CliError> {
@@ -53,7 +53,7 @@ impl Args {
             let page = store
                 .list_page(after.as_ref(), &self.prefix, PAGE)
                 .await
-                .map_err(|error| namespace::uri_error(&error, &self.uri.uri))?;
+                .map_err(|error| self.uri.error(&error))?;
             more = page.more && !page.names.is_empty();
             for name in &page.names {
                 any = true;
@@ -70,7 +70,7 @@ impl Args {
             after = page.names.into_iter().next_back();
         }
         if !any && self.format == Format::Text {
-            let (uri, prefix) = (&self.uri.uri, &self.prefix);
+            let (uri, prefix) = (self.uri.text(), &self.prefix);
             if prefix.is_empty() {
                 note(format_args!("There is no stream in {uri}."));
             } else {

@@ -1,8 +1,8 @@
 use core::time::Duration;
 
-use super::super::administer::{self, Administered, Change, PlaceRef};
-use super::super::namespace::UriArg;
+use super::super::administer::{self, Change};
 use super::super::streams::parse_name;
+use super::super::target::UriArg;
 use super::super::{CliError, Format, Output, duration};
 use distributedlog_store::{LogStore, Retention, StreamName};
 
@@ -54,7 +54,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, it has no retention, or the stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        self.retention(self.uri.connect().await?.as_ref(), output)
+        self.retention(self.uri.store().await?.as_ref(), output)
             .await
     }
 
@@ -74,8 +74,7 @@ impl Args {
         } else {
             Change::Nothing
         };
-        let place = PlaceRef::Namespace(&self.uri.uri);
-        let (at, stream) = (Administered { store, place }, self.stream.as_ref());
+        let (at, stream) = (self.uri.administered(store)?, self.stream.as_ref());
         administer::retention(at, stream, change, self.format, output).await
     }
 }

@@ -1,6 +1,6 @@
-use super::super::administer::{self, Administered, PlaceRef, ShownLedgers};
-use super::super::namespace::UriArg;
+use super::super::administer::{self, ShownLedgers};
 use super::super::streams::StreamSelection;
+use super::super::target::UriArg;
 use super::super::{CliError, Format, Output};
 use distributedlog_store::{LogStore, StreamName};
 
@@ -33,10 +33,12 @@ impl Args {
     /// The store cannot be reached, or a stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.selection.names()?;
-        let uri = &self.uri.uri;
-        let store = self.uri.connect().await?;
+        let store = self.uri.store().await?;
         #[cfg(feature = "bookkeeper")]
-        let ledgers = super::bookkeeper::shown_ledgers(uri, &names).await?;
+        let ledgers = match self.uri.target()?.records_namespace() {
+            Some(uri) => super::bookkeeper::shown_ledgers(uri, &names).await?,
+            None => ShownLedgers::new(),
+        };
         #[cfg(not(feature = "bookkeeper"))]
         let ledgers = ShownLedgers::new();
         self.show(store.as_ref(), &names, &ledgers, output).await
@@ -49,8 +51,7 @@ impl Args {
         ledgers: &ShownLedgers,
         output: &Output,
     ) -> Result<(), CliError> {
-        let place = PlaceRef::Namespace(&self.uri.uri);
-        let at = Administered { store, place };
+        let at = self.uri.administered(store)?;
         administer::show(
             at,
             names,

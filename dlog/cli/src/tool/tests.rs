@@ -20,9 +20,10 @@ async fn ran_on(store: &Arc<dyn LogStore>, line: &str) -> (String, Result<(), St
     let words = format!("dlog tool {line} -u distributedlog://h/n");
     let cli = Cli::read(words.split_whitespace().map(OsString::from))
         .unwrap_or_else(|error| panic!("{error}"));
-    let Command::Tool(Args { command }) = cli.command else {
+    let Command::Tool(args) = cli.command else {
         panic!("{words} is a command of the tool")
     };
+    let Args { command } = *args;
     let captured = CapturedOutput::default();
     let (output, dynamic) = (captured.output(), Arc::clone(store));
     let result = match command {

@@ -1,9 +1,9 @@
 use distributedlog::Dlsn;
 
-use super::super::administer::{self, Administered, Before, PlaceRef};
-use super::super::namespace::UriArg;
+use super::super::administer::{self, Before};
 use super::super::since::Since;
 use super::super::streams::parse_name;
+use super::super::target::UriArg;
 use super::super::{CliError, Output};
 use distributedlog_store::dlsn_text::parse_dlsn;
 use distributedlog_store::{LogStore, StreamName};
@@ -53,7 +53,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, or the stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        self.truncate(self.uri.connect().await?.as_ref(), output)
+        self.truncate(self.uri.store().await?.as_ref(), output)
             .await
     }
 
@@ -67,8 +67,7 @@ impl Args {
             (None, Some(since)) => Before::Time(since),
             (None, None) => unreachable!("one of them is required"),
         };
-        let place = PlaceRef::Namespace(&self.uri.uri);
-        let at = Administered { store, place };
+        let at = self.uri.administered(store)?;
         administer::truncate(at, &self.stream, before, self.force, output).await
     }
 }

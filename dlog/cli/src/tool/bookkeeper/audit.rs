@@ -1,9 +1,10 @@
 use distributedlog_store::bookkeeper::operator::{Audit, FoundLedger};
 use distributedlog_store::utc;
 
-use super::super::super::namespace::{self, UriArg};
+use super::super::super::namespace;
 use super::super::super::output::counted;
 use super::super::super::progress_line::ProgressLine;
+use super::super::super::target::NamespaceArg;
 use super::super::super::{CliError, Format, Output, record_text};
 
 /// Compare the ledgers of the cluster with those that the namespace's streams name.
@@ -17,7 +18,7 @@ Examples, with URI=distributedlog://zk-1:2181/messaging/distributedlog:
   dlog tool audit -u $URI --format json | jq .unnamed[].ledger")]
 pub(crate) struct Args {
     #[command(flatten)]
-    uri: UriArg,
+    uri: NamespaceArg,
 
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -30,7 +31,7 @@ impl Args {
     /// # Errors
     /// The cluster cannot be reached, or a ledger is missing.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        let uri = &self.uri.uri;
+        let uri = &self.uri.uri()?;
         let operator = super::operator(uri).await?;
         let mut progress = ProgressLine::new();
         let audit = operator

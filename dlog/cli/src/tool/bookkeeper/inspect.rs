@@ -1,9 +1,10 @@
 use distributedlog_store::bookkeeper::operator::NamedLedgers;
 use distributedlog_store::{StoreError, StreamName};
 
-use super::super::super::namespace::{self, UriArg};
+use super::super::super::namespace;
 use super::super::super::output::counted;
 use super::super::super::progress_line::ProgressLine;
+use super::super::super::target::NamespaceArg;
 use super::super::super::{CliError, Format, Output, record_text};
 
 /// Check the log segments of streams and their ledgers against each other.
@@ -16,7 +17,7 @@ Examples, with URI=distributedlog://zk-1:2181/messaging/distributedlog:
   dlog tool inspect -u $URI -r basic-stream- --format json")]
 pub(crate) struct Args {
     #[command(flatten)]
-    uri: UriArg,
+    uri: NamespaceArg,
 
     /// Check only streams whose names begin with this prefix (the original's -ft)
     #[arg(
@@ -39,7 +40,7 @@ impl Args {
     /// # Errors
     /// The cluster cannot be reached, or something is wrong.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        let uri = &self.uri.uri;
+        let uri = &self.uri.uri()?;
         let failed = |error| namespace::zookeeper_error(&error, uri);
         let operator = super::operator(uri).await?;
         let names = operator.streams().await.map_err(failed)?;

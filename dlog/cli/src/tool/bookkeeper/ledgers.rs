@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use distributedlog_store::bookkeeper::operator::{FoundLedger, LedgerEntry, LedgerRecord};
 
-use super::super::super::namespace::{self, UriArg};
+use super::super::super::namespace;
 use super::super::super::output::{counted, note};
 use super::super::super::progress_line::ProgressLine;
 use super::super::super::record_text::{self, hex};
+use super::super::super::target::NamespaceArg;
 use super::super::super::{CliError, Format, Output};
 use super::audit;
 
@@ -21,7 +22,7 @@ Examples, with URI=distributedlog://zk-1:2181/messaging/distributedlog:
   dlog tool listbookies -u $URI -ro --format json")]
 pub(crate) struct ListBookiesArgs {
     #[command(flatten)]
-    uri: UriArg,
+    uri: NamespaceArg,
 
     /// Only bookies that take entries (the original's -rw)
     #[arg(long, conflicts_with = "readonly")]
@@ -58,7 +59,7 @@ Examples, with URI=distributedlog://zk-1:2181/messaging/distributedlog:
   dlog tool readlac -u $URI -l 42")]
 pub(crate) struct ReadLacArgs {
     #[command(flatten)]
-    uri: UriArg,
+    uri: NamespaceArg,
 
     #[command(flatten)]
     ledger: LedgerArg,
@@ -76,7 +77,7 @@ Examples, with URI=distributedlog://zk-1:2181/messaging/distributedlog:
   dlog tool readentries -u $URI -l 42 -fid 10 -uid 20 -sp")]
 pub(crate) struct ReadEntriesArgs {
     #[command(flatten)]
-    uri: UriArg,
+    uri: NamespaceArg,
 
     #[command(flatten)]
     ledger: LedgerArg,
@@ -112,7 +113,7 @@ Examples, with URI=distributedlog://zk-1:2181/messaging/distributedlog:
   dlog tool findledger -u $URI -l 42 --format json")]
 pub(crate) struct FindLedgerArgs {
     #[command(flatten)]
-    uri: UriArg,
+    uri: NamespaceArg,
 
     #[command(flatten)]
     ledger: LedgerArg,
@@ -182,7 +183,7 @@ impl ListBookiesArgs {
     /// # Errors
     /// The cluster cannot be reached.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        let bookies = super::operator(&self.uri.uri).await?.bookies().await;
+        let bookies = super::operator(&self.uri.uri()?).await?.bookies().await;
         let writable = bookies.writable.iter().map(|it| (it, false));
         let read_only = bookies.read_only.iter().map(|it| (it, true));
         let shown = |read_only: bool| !(self.readwrite && read_only || self.readonly && !read_only);
@@ -205,7 +206,7 @@ impl ReadLacArgs {
     /// # Errors
     /// The cluster cannot be reached, or the ledger does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        let (uri, ledger) = (&self.uri.uri, self.ledger.number());
+        let (uri, ledger) = (&self.uri.uri()?, self.ledger.number());
         let last = super::operator(uri).await?.last_confirmed(ledger).await;
         let last_add_confirmed = last.map_err(|error| namespace::zookeeper_error(&error, uri))?;
         match self.format {
@@ -228,7 +229,7 @@ impl ReadEntriesArgs {
     /// The cluster cannot be reached, the ledger does not exist, or an entry has no records that
     /// DistributedLog writes.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        let (uri, ledger) = (&self.uri.uri, self.ledger.number());
+        let (uri, ledger) = (&self.uri.uri()?, self.ledger.number());
         let operator = super::operator(uri).await?;
         let (mut printed, mut damaged, mut count) = (Ok(()), 0_u64, 0_u64);
         let read = operator.entries(ledger, self.from, self.to, |entry| {
@@ -327,7 +328,7 @@ impl FindLedgerArgs {
     /// # Errors
     /// The cluster cannot be reached, or the ledger does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
-        let (uri, ledger) = (&self.uri.uri, self.ledger.number());
+        let (uri, ledger) = (&self.uri.uri()?, self.ledger.number());
         let failed = |error| namespace::zookeeper_error(&error, uri);
         let operator = super::operator(uri).await?;
         let found = operator.ledger(ledger).await.map_err(failed)?;

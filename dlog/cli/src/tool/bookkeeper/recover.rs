@@ -3,9 +3,10 @@ use serde::Serialize;
 
 use distributedlog_store::bookkeeper::operator::Recovery;
 
-use super::super::super::namespace::{self, UriArg};
+use super::super::super::namespace;
 use super::super::super::output::counted;
 use super::super::super::streams::StreamSelection;
+use super::super::super::target::NamespaceArg;
 use super::super::super::{CliError, Format, Output, record_text};
 
 /// Complete the log segments that a writer left in progress.
@@ -19,7 +20,7 @@ Examples, with URI=distributedlog://zk-1:2181/messaging/distributedlog:
   dlog tool recover -u $URI -r basic-stream- -e 3-7 --format json")]
 pub(crate) struct Args {
     #[command(flatten)]
-    uri: UriArg,
+    uri: NamespaceArg,
 
     #[command(flatten)]
     selection: StreamSelection,
@@ -52,7 +53,7 @@ impl Args {
     /// The cluster cannot be reached, a stream does not exist, or a proxy owns one.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.selection.names()?;
-        let uri = &self.uri.uri;
+        let uri = &self.uri.uri()?;
         let operator = super::operator(uri).await?;
         // Streams are recovered, whether a pipe is read or not.
         let output = &output.best_effort();
