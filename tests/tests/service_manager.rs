@@ -42,12 +42,19 @@ async fn a_server_tells(arguments: &[&str]) {
     let store = folder.path().join("store");
     let store = store.to_str().expect("a plain name");
     let watchdog = Duration::from_millis(200).as_micros().to_string();
-    let process = Starting::dlog(arguments.iter().chain(&["--data", store]))
+    let mut process = Starting::dlog(arguments.iter().chain(&["--data", store]))
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", watchdog)
         .start();
     let ready = manager.until("READY=1").await;
     assert!(ready.contains("STATUS=listening on 127.0.0.1:"), "{ready}");
+    // `systemctl reload` of a server without files to read again does not end it.
+    process.signal(Signal::HUP);
+    process
+        .until_line("the reload", |_, line| {
+            line.contains("no files to read again").then_some(())
+        })
+        .await;
     for _ in 0..2 {
         manager.until("WATCHDOG=1").await;
     }

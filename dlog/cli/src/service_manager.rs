@@ -2,13 +2,19 @@
 //! `NOTIFY_SOCKET` in the environment, nothing is sent.
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{ready, stopping};
+pub(crate) use linux::{is_present, ready, stopping};
 
-/// Does nothing: there is no service manager to tell.
+/// Returns true if a service manager started this process.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_present() -> bool {
+    false
+}
+
+/// Does nothing: there is no service manager to notify.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn ready(_status: &str) {}
 
-/// Does nothing: there is no service manager to tell.
+/// Does nothing: there is no service manager to notify.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn stopping() {}
 
@@ -17,6 +23,11 @@ mod linux {
     use core::time::Duration;
 
     use sd_notify::NotifyState;
+
+    /// Returns true if a service manager that takes notifications started this process.
+    pub(crate) fn is_present() -> bool {
+        std::env::var_os("NOTIFY_SOCKET").is_some()
+    }
 
     /// Reports that the server serves, with a line for `systemctl status`. From now on a task
     /// reports twice in each interval of the manager's watchdog that the runtime still runs its

@@ -11,7 +11,8 @@ use super::service_manager;
 ///
 /// The first SIGINT or SIGTERM requests a drain: stop accepting, finish what is in flight, sync,
 /// exit 0. The second one ends the process at once. SIGHUP requests a drain too, unless the command
-/// [reloads](Self::reloads) files on it, or was started to ignore it, as nohup does.
+/// [reloads](Self::reloads) files on it, was started to ignore it, as nohup does, or by a service
+/// manager, which sends it to reload.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     requested: watch::Receiver<bool>,
@@ -76,6 +77,8 @@ impl Shutdown {
         while signals.next().await == Asked::Hangup {
             if self.hangups.reloads.load(Ordering::Relaxed) {
                 self.hangups.received.send_modify(|count| *count += 1);
+            } else if service_manager::is_present() {
+                tracing::info!("SIGHUP: there are no files to read again");
             } else if !signals.ignore_hangup {
                 return;
             }
