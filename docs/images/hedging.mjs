@@ -99,8 +99,8 @@ function drawPanel(title, reports, base) {
 const timeouts = ["--request-timeout", `${requestTimeoutMs}ms`, "--first-speculative-timeout", "20ms", "--max-speculative-timeout", "200ms"];
 const without = await run(["--no-hedging", ...timeouts]);
 const withIt = await run(["--recommended", ...timeouts]);
-const height = top + 2 * panel + gap + 46;
-const legend = [["plain", "one attempt", 390], ["hedged", "a second stream was asked", 478], ["failed", "failed after 1 s", 650]];
+const height = top + 2 * panel + gap + 60;
+const legend = [["plain", "one attempt", left + 4], ["hedged", "a second stream was asked too", left + 110], ["failed", "failed after 1 s", left + 320]];
 const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" role="img" aria-labelledby="t">
 <title id="t">Latency of ${records} writes to five streams, of which one is stalled in the middle third, without and with hedging</title>
 <style>
@@ -118,7 +118,7 @@ const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${hei
 <rect class="paper" width="${width}" height="${height}" rx="6"/>
 ${drawPanel("Without hedging", without, top)}
 ${drawPanel("With hedging", withIt, top + panel + gap)}
-<text class="axis" x="${left}" y="${height - 14}">a record every ${intervalMs} ms; the grey third: ${stalled} does not answer</text>
+<text class="axis" x="${left}" y="${height - 34}">a record every ${intervalMs} ms; the grey third: ${stalled} does not answer</text>
 ${legend.map(([kind, label, at]) => `<circle class="${kind}" cx="${at}" cy="${height - 18}" r="3"/><text class="axis" x="${at + 8}" y="${height - 14}">${label}</text>`).join("\n")}
 </svg>
 `;
