@@ -21,9 +21,9 @@ const MAX_SKEW: Duration = Duration::from_secs(1);
 
 /// Find out what is wrong between here and the streams.
 ///
-/// Checks each place that is named, or all ports of the context: names are resolved, connections and handshakes are made, and a
-/// record is written to a stream of its own, `dlog-doctor-…`, read back, and deleted with its
-/// stream. Each line says ok, warn or fail, and what to do about it.
+/// Checks each place that is named, or all ports of the context: names are resolved, connections
+/// and handshakes are made, and a record is written to a stream of its own, `dlog-doctor-…`, read
+/// back, and deleted with its stream. Each line says ok, warn or fail, and what to do about it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

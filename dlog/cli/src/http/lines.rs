@@ -94,7 +94,8 @@ impl Line {
     }
 }
 
-/// Parses a position, `1,0,5` or `1,0,5@1795460313000`. Returns it and the stream's time of creation.
+/// Parses a position, `1,0,5` or `1,0,5@1795460313000`. Returns it and the stream's time of
+/// creation.
 ///
 /// # Errors
 /// It is none.
@@ -240,7 +241,11 @@ mod tests {
 
     fn of_set(slot: u32, slots: u32, dlsn: &str) -> String {
         format!(
-            r#"{{"event":"record","dlsn":"{dlsn}","written_ms":7,"slot":{slot},"slots":{slots},"writer":"8f14e45f0000000000000000000000ff","sequence":17,"payload":"YQ=="}}"#
+            concat!(
+                r#"{{"event":"record","dlsn":"{}","written_ms":7,"slot":{},"slots":{},"#,
+                r#""writer":"8f14e45f0000000000000000000000ff","sequence":17,"payload":"YQ=="}}"#
+            ),
+            dlsn, slot, slots
         )
     }
 
