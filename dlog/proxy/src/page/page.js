@@ -67,6 +67,7 @@ async function start() {
   if (!document.hidden) read();
   makeLoad();
   setInterval(everySecond, 1000);
+  setInterval(checkIfLate, LATE_MS);
 }
 
 function askForToken(error) {
@@ -83,7 +84,7 @@ function makeLoad() {
     const now = performance.now();
     const passed = Math.min(now - last, MAX_GAP_MS);
     last = now;
-    if (!running || document.hidden) return;
+    if (!running || document.hidden || unanswered > 0) return;
     owed += (Number($("rate").value) * passed) / 1000;
     const count = Math.floor(owed);
     owed -= count;
@@ -116,10 +117,27 @@ function changeVisibility() {
   if (seconds * 1000 >= MAX_HIDDEN_MS) pause(true);
   for (const { samples } of sides) samples.skip(seconds);
   stallHistory.push(...Array(Math.min(seconds, SECONDS)).fill(false));
-  read();
+  if (unanswered === 0) read();
 }
 
 let checking = false;
+/**
+ * Number of checks in a row that the proxy has not answered. While there is one, nothing is written or read, and checks become rare: a browser
+ * writes each failed request into its console.
+ */
+let unanswered = 0;
+let nextCheck = 0;
+/** Longest time between two checks, in milliseconds. */
+const MAX_CHECK_MS = 8000;
+/** Age of a record without an answer at which the page checks at once, and the time between two such checks, in milliseconds. */
+const LATE_MS = 200;
+
+/** Checks early if records wait for their answers: their writers repeat requests to a proxy that is away. */
+function checkIfLate() {
+  if (document.hidden || checking || unanswered > 0) return;
+  const oldest = sides.map(({ samples }) => samples.waiting.values().next().value?.at ?? Infinity);
+  if (performance.now() - Math.min(...oldest) > LATE_MS) check();
+}
 
 function everySecond() {
   if (document.hidden) return;
@@ -128,7 +146,7 @@ function everySecond() {
   stallHistory.push(stalled !== undefined && stalled.size > 0);
   stallHistory.splice(0, stallHistory.length - SECONDS);
   show();
-  if (!checking) check();
+  if (!checking && now >= nextCheck) check();
 }
 
 /** Checks that the proxy answers, and which streams are stalled, also by other clients. */
@@ -140,12 +158,23 @@ async function check() {
       await proxy.alive();
       stalled = new Set();
     }
+    if (unanswered > 0) {
+      unanswered = 0;
+      for (const side of sides) side.resume();
+      if (!document.hidden) read();
+    }
     notice(readingEnded);
     if (!running) showState("paused", "Paused");
     else if (stalled.size > 0) showState("stalled", `${stalled.size} of ${STREAMS.length} stalled`);
     else showState("writing", "Writing");
   } catch {
     stalled = undefined;
+    unanswered++;
+    nextCheck = performance.now() + Math.min(500 * 2 ** unanswered, MAX_CHECK_MS);
+    if (unanswered === 1) {
+      tail.pause();
+      for (const side of sides) side.pause();
+    }
     showState("offline", "No answer");
     notice("The proxy does not answer. Both writers and the reader go on by themselves when it answers again.");
   } finally {

@@ -22,14 +22,18 @@ export class Side {
   constructor(name, streams, token) {
     this.name = name;
     this.samples = new Samples();
-    this.writer = new MultiStreamWriter({
-      url: location.origin,
-      streams,
-      token,
-      requestTimeout: REQUEST_TIMEOUT,
-      inFlightSets: 1,
-      ...HEDGING[name],
-    });
+    this.options = { url: location.origin, streams, token, requestTimeout: REQUEST_TIMEOUT, inFlightSets: 1, ...HEDGING[name] };
+    this.resume();
+  }
+
+  /** Begins to write again after `pause`. */
+  resume() {
+    this.writer = new MultiStreamWriter(this.options);
+  }
+
+  /** Gives up what waits, so that no request is repeated. */
+  pause() {
+    this.writer.close({ timeout: 1 }).catch(() => {});
   }
 
   /** Writes one record for each text. */
@@ -52,9 +56,5 @@ export class Side {
 
   isHealthy(stream) {
     return this.writer.stats().streams[stream]?.healthy ?? true;
-  }
-
-  close() {
-    return this.writer.close({ timeout: 100 });
   }
 }
