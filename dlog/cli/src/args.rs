@@ -12,7 +12,8 @@ use super::logging::{self, Verbosity};
 use super::output;
 use super::{
     CliError, Output, Shutdown, bench, completions, config, console, doctor, local, man,
-    multi_reader, original, proxy, quickstart, sim, store, streams_command, target, tool, write,
+    multi_reader, original, proxy, quickstart, read, sim, store, streams_command, target, tool,
+    write,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -75,6 +76,10 @@ pub(crate) enum Command {
     Proxy(Box<proxy::Args>),
     // Many flags, hence the box.
     Write(Box<write::Args>),
+    // Many flags, hence the box.
+    Read(Box<read::Args>),
+    // Many flags, hence the box.
+    Tail(Box<read::TailArgs>),
     // Many flags, hence the box.
     Streams(Box<streams_command::Args>),
     // Many flags, hence the box.
@@ -213,6 +218,8 @@ impl Cli {
             | Command::Local(_)
             | Command::Proxy(_)
             | Command::Write(_)
+            | Command::Read(_)
+            | Command::Tail(_)
             | Command::Streams(_)
             | Command::Tool(_)
             | Command::Store(_)
@@ -270,6 +277,8 @@ impl Command {
             Self::Local(args) => args.run(output, &shutdown).await,
             Self::Proxy(args) => args.run(output, &shutdown).await,
             Self::Write(args) => args.run(output, &shutdown).await,
+            Self::Read(args) => args.run(output, &shutdown).await,
+            Self::Tail(args) => args.run(output, &shutdown).await,
             Self::Streams(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Tool(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Store(args) => until_shutdown(&shutdown, args.run(output)).await,

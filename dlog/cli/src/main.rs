@@ -40,6 +40,7 @@ mod position_file;
 mod progress_line;
 mod proxy;
 mod quickstart;
+mod read;
 mod record_text;
 mod reload;
 mod server_tls;
