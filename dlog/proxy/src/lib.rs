@@ -44,6 +44,7 @@
 //! |---|---|---|
 //! | `page` | yes | the console at `/` of the HTTP port, the demonstration at `/demo` (242 KiB) |
 
+mod access;
 mod admin;
 mod bounds;
 mod connection;
@@ -64,6 +65,7 @@ mod supervise;
 mod tests;
 mod wall_clock;
 
+pub use access::{AuditLog, Authorization, AuthorizationError, HttpTokens, HttpTokensError};
 pub use admin::AdminPeers;
 pub use distributedlog_store::tls::{ClientAuthorities, ServerCertificate, TlsError};
 pub use error::ProxyError;

@@ -1,10 +1,11 @@
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::access::Principal;
 use super::connection::{Connection, ConnectionEnd};
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
@@ -14,6 +15,7 @@ use super::{ServerCertificate, Settings};
 use distributedlog_store::log_limit::{Admitted, LOG_INTERVAL, LogKind};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 use distributedlog_store::peer_protocol::{PeerProtocol, http_refusal};
+use distributedlog_store::tls::AcceptedStream;
 
 /// The open connections.
 #[derive(Debug, Default)]
@@ -183,9 +185,16 @@ async fn serve<S: ByteStream>(
 ) {
     registered.end = match &settings.tls {
         None => {
-            Connection::new(stream, peer, mailbox, service.clone(), settings)
-                .run()
-                .await
+            let principal = Principal::of_address(peer.ip());
+            Connection::new(
+                stream,
+                (peer, principal),
+                mailbox,
+                service.clone(),
+                settings,
+            )
+            .run()
+            .await
         }
         // On the heap: a future's size is that of its largest branch, which every plain connection
         // would pay for.
@@ -211,9 +220,17 @@ async fn serve_tls<S: ByteStream>(
     });
     match tokio::time::timeout(settings.handshake_timeout, accepting).await {
         Ok(Ok(stream)) => {
-            Connection::new(stream, peer, mailbox, service.clone(), settings)
-                .run()
-                .await
+            let principal = client_certificate(&stream, peer.ip());
+            let principal = principal.unwrap_or_else(|| Principal::of_address(peer.ip()));
+            Connection::new(
+                stream,
+                (peer, principal),
+                mailbox,
+                service.clone(),
+                settings,
+            )
+            .run()
+            .await
         }
         Ok(Err(error)) => {
             if let Some(Admitted { left_out }) = service.log_limits.admit(LogKind::TlsHandshake) {
@@ -230,6 +247,14 @@ async fn serve_tls<S: ByteStream>(
             ConnectionEnd::Lost(io::ErrorKind::TimedOut)
         }
     }
+}
+
+/// Returns the client that presented a certificate in its TLS handshake, which verified it.
+pub(super) fn client_certificate<S>(stream: &AcceptedStream<S>, peer: IpAddr) -> Option<Principal> {
+    let presented = stream.get_ref().1.peer_certificates()?;
+    presented
+        .first()
+        .map(|own| Principal::of_certificate(own, peer))
 }
 
 /// Returns the response to a client that speaks HTTP without TLS on the port for `purpose`, which

@@ -186,6 +186,12 @@ impl RunningProxy {
         &self.owner
     }
 
+    /// Counts a file that was read again, in the metrics: what it contains, and if its content
+    /// could be used.
+    pub fn count_reload(&self, file: &'static str, used: bool) {
+        self.service.stats.access.reloaded(file, used);
+    }
+
     /// Returns the injector of faults, or `None` if the settings do not allow it.
     #[must_use]
     pub const fn faults(&self) -> Option<&FaultInjector> {

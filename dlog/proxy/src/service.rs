@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time;
 
+use super::access::Access;
 use super::bounds::Bounds;
 use super::machine::{
     Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, StoreReply, StoreRequest,
@@ -38,6 +39,7 @@ pub(super) struct Service {
     pub(super) max_clock_skew: Duration,
     pub(super) require_client_id: bool,
     pub(super) admin_from: AdminPeers,
+    pub(super) access: Access,
     pub(super) bounds: Bounds,
     /// Addresses of the HTTP port and of the stats port, for clients that took this one for them.
     pub(super) http_ports: OnceLock<(Option<SocketAddr>, Option<SocketAddr>)>,
@@ -78,6 +80,11 @@ impl Service {
             max_clock_skew: settings.max_clock_skew,
             require_client_id: settings.require_client_id,
             admin_from: settings.admin_from,
+            access: Access::new(
+                settings.authorization.clone(),
+                settings.http_tokens.clone(),
+                settings.audit_log.clone(),
+            ),
             bounds: Bounds::new(settings),
             http_ports: OnceLock::new(),
             log_limits: LogLimits::default(),

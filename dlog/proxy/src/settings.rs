@@ -9,7 +9,9 @@ use distributedlog::settings_table;
 use distributedlog_store::descriptors::DescriptorBudget;
 
 use super::wall_clock::{SystemClock, WallClock};
-use super::{AdminPeers, CorsOrigin, HttpToken, ServerCertificate};
+use super::{
+    AdminPeers, AuditLog, Authorization, CorsOrigin, HttpToken, HttpTokens, ServerCertificate,
+};
 
 /// The largest record, or whole record set with its header, that a proxy stores: 1 MiB − 8 KiB, as
 /// the original checks it.
@@ -59,6 +61,14 @@ settings_table! {
     /// Token that clients of the HTTP port and of the stats port must send. `None`: every client
     /// that reaches a port may use it.
     http_token: Option<HttpToken>, default (none), valid (other none or a token);
+    /// Named tokens of clients of the HTTP port and of the stats port. With them a client must send
+    /// one, or that of `http_token`, or present a certificate.
+    http_tokens: Option<HttpTokens>, default (none), valid (other none or tokens);
+    /// Rules of who may do what with which streams, and limits of each client. `None`: every client
+    /// that is admitted may do everything, and has no limit of its own.
+    authorization: Option<Authorization>, default (none), valid (other none or rules);
+    /// Log of administration and of what was refused because of who asked.
+    audit_log: Option<AuditLog>, default (none), valid (other none or a log);
     /// Time until an HTTP connection's next request header is complete, from the last response on;
     /// also the time that an idle connection is kept.
     http_header_timeout: Duration, default (60 s), valid (time 1 ms to 24 h);
@@ -69,7 +79,8 @@ settings_table! {
     /// Address by which clients reach this proxy, `host` or `host:port`; it stands in redirects and
     /// handshakes. `None`: the address it listens on.
     announce: Option<String>, default (none), valid (other none or a host);
-    /// TLS on the clients' port and on the HTTP port. `None`: plain TCP.
+    /// TLS on the clients' port and on the HTTP port, and the authorities of the clients'
+    /// certificates if they are asked for. `None`: plain TCP.
     tls: Option<ServerCertificate>, default (none), valid (other none or a certificate);
     /// Refuses everything that would change a stream (403).
     read_only: bool, default (off), valid (switch on or off);

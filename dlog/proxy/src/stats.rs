@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::access::AccessStats;
 use super::machine::{Counters, Reply, StreamCounters, Usage};
 use super::metrics::{Metrics, MetricsFormat};
 use super::recent::{RecentErrors, RecentWrites, WriteSample};
@@ -39,6 +40,7 @@ pub(super) struct Stats {
     /// Writes whose client had tried the same records elsewhere before: hedges and retries.
     pub(super) repeated: Counter,
     pub(super) http: HttpStats,
+    pub(super) access: AccessStats,
     pub(super) recent_writes: RecentWrites,
     pub(super) recent_errors: RecentErrors,
     /// Requests to the store.
@@ -270,7 +272,10 @@ impl Stats {
 
     fn register(registry: &mut Registry) -> Self {
         let requests = RequestStats::register(registry);
-        let http = HttpStats::register(registry);
+        let (http, access) = (
+            HttpStats::register(registry),
+            AccessStats::register(registry),
+        );
         let store = Arc::<RequestMetrics>::default();
         store.register(registry.sub_registry_with_prefix("store"));
         let mut counter = |name, help| register_counter(registry, name, help);
@@ -314,6 +319,7 @@ impl Stats {
             discarded,
             repeated,
             http,
+            access,
             recent_writes: RecentWrites::default(),
             recent_errors: RecentErrors::default(),
             store,

@@ -7,7 +7,9 @@ use distributedlog::wire::mux::Deadline;
 use distributedlog::wire::service::{ExceptionKind, Method, Request, RequestError, SequenceId};
 use distributedlog::{Instant, StatusCode};
 
+use super::authorize::Administration;
 use super::clock_skew::{ClockSkewEstimate, DeadlinePassed};
+use crate::access::Caller;
 use crate::machine::{self, Call, NotStarted, QueuedRequestId, Reply, Usage, shorten};
 use crate::mailbox::{Mailbox, ReplyTo};
 use crate::service::Service;
@@ -27,6 +29,7 @@ pub(super) struct Dispatcher {
     pub(super) service: Arc<Service>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) peer: SocketAddr,
+    pub(super) caller: Caller,
     /// Requests that the service works on, and the bytes of their frames.
     pub(super) in_flight: Usage,
     pub(super) clock_skew: ClockSkewEstimate,
@@ -47,6 +50,8 @@ pub(super) struct PendingRequest {
     queued: Option<QueuedRequestId>,
     /// Name of its stream, if the log level shows it.
     stream: Option<Box<str>>,
+    /// What the audit log says of it, if it is logged.
+    administration: Option<Box<Administration>>,
 }
 
 /// A request that is answered at once.
@@ -93,7 +98,7 @@ impl Dispatcher {
             reply,
         };
         let checked = self
-            .admit(&request, context, now)
+            .admit(&request, frame.len(), context, now)
             .and_then(|deadline| Ok((deadline, machine::check(&request, frame)?)));
         let (deadline, action) = match checked {
             Ok(checked) => checked,
@@ -112,6 +117,8 @@ impl Dispatcher {
         let stream =
             tracing::enabled!(tracing::Level::DEBUG).then(|| action.stream().unwrap_or("").into());
         let payload_bytes = action.payload_bytes();
+        let administration = self.administration(&request);
+        let may_create = self.may_create(action.stream());
         let to = ReplyTo {
             mailbox: self.mailbox.clone(),
             slot,
@@ -121,6 +128,7 @@ impl Dispatcher {
             Call {
                 to,
                 deadline,
+                may_create,
                 action,
             },
         );
@@ -134,12 +142,14 @@ impl Dispatcher {
             since: now,
             queued,
             stream,
+            administration,
         })
     }
 
     fn admit(
         &mut self,
         request: &Request<'_>,
+        frame_bytes: usize,
         context: RequestContext,
         now: Instant,
     ) -> Result<Option<Instant>, Reply> {
@@ -155,9 +165,8 @@ impl Dispatcher {
                 message: message.into(),
             });
         }
-        self.service
-            .admin_from
-            .check_request(request, self.peer.ip())?;
+        self.check_administration(request)?;
+        self.authorize(request, frame_bytes)?;
         let Some(sent) = context.deadline else {
             return Ok(None);
         };
@@ -219,6 +228,9 @@ impl Dispatcher {
     /// Counts a request's reply, and frees its room.
     pub(super) fn answered(&mut self, pending: &PendingRequest, reply: &Reply) {
         self.in_flight.remove(pending.frame_bytes);
+        if let Some(act) = &pending.administration {
+            self.administered(pending.method, act, reply);
+        }
         let now = self.service.now();
         let answered = AnsweredRequest {
             method: pending.method,

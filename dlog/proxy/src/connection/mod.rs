@@ -1,6 +1,7 @@
 //! The connection of one client: bytes come in, frames go to the session that the first bytes
 //! select, replies go out. One task, which waits for all events at once and never for a single one.
 
+mod authorize;
 mod clock_skew;
 mod dispatch;
 mod frame_reader;
@@ -31,6 +32,7 @@ use self::reply::WriteBuffer;
 pub(super) use self::timers::min_taken;
 use self::timers::{AwaitedEvents, ConnectionTimers, ExpiredTimeout};
 use super::Settings;
+use super::access::{Caller, Principal};
 use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
@@ -110,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Returns a connection whose client has not sent anything yet.
     pub(super) fn new(
         stream: S,
-        peer: SocketAddr,
+        (peer, principal): (SocketAddr, Principal),
         mailbox: Arc<Mailbox>,
         service: Arc<Service>,
         settings: &Settings,
@@ -135,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             draining: false,
             end: ConnectionEnd::Finished,
             dispatcher: Dispatcher {
+                caller: Caller::new(&service.access, principal),
                 service,
                 mailbox,
                 peer,

@@ -10,13 +10,14 @@ use distributedlog::StatusCode;
 use distributedlog::wire::service::{Request, WriteContext};
 use serde::Serialize;
 
+use super::access::HttpCaller;
 use super::client::ClientWatch;
 use super::guard::PeerAddress;
 use super::position::DlsnBody;
 use super::problem::Problem;
 use super::route::StreamPath;
 use super::{HttpState, body};
-use crate::machine::{Action, Reply, StreamReply, Work};
+use crate::machine::{Action, Reply, StreamReply, Terms, Work};
 use crate::stats::is_repeated;
 
 /// Content type of a record set.
@@ -90,14 +91,20 @@ pub(super) async fn append(
     StreamPath(stream): StreamPath,
     headers: HeaderMap,
     client: ClientWatch,
+    caller: HttpCaller,
     PeerAddress(peer): PeerAddress,
     body: Body,
 ) -> Result<Response, Problem> {
-    let headers = AppendHeaders::parse(&headers)?;
+    let parsed = AppendHeaders::parse(&headers)?;
     let received = body::read(&state, peer.ip(), body).await?;
+    caller.charge(&state, &headers, received.bytes.len());
+    let headers = parsed;
     let payload = received.bytes.clone();
     // The client's time starts once its body is here, as a thrift client's does.
-    let deadline = headers.timeout.map(|allowed| state.service.now() + allowed);
+    let terms = Terms {
+        deadline: headers.timeout.map(|allowed| state.service.now() + allowed),
+        may_create: caller.may_create(&stream),
+    };
     let request = Request::WriteWithContext {
         stream: &stream,
         data: &payload,
@@ -115,7 +122,7 @@ pub(super) async fn append(
         .check(&request, &payload)
         .map_err(|reply| refused(&reply))?;
     let records = slots(&action);
-    let reply = state.ask(&request, action, deadline, &client).await;
+    let reply = state.ask(&request, action, terms, &client).await;
     if let Reply::Stream(StreamReply {
         code: StatusCode::Success,
         dlsn: Some(dlsn),

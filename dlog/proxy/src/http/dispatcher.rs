@@ -4,10 +4,9 @@ use core::task::{Context, Poll, ready};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use distributedlog::Instant;
 use tokio::sync::oneshot;
 
-use crate::machine::{Action, Call, QueuedRequestId, Reply};
+use crate::machine::{Action, Call, QueuedRequestId, Reply, Terms};
 use crate::mailbox::{Mail, Mailbox, ReplyTo};
 use crate::service::Service;
 
@@ -49,11 +48,7 @@ impl HttpDispatcher {
     }
 
     /// Passes a call to the machine.
-    pub(super) fn dispatch(
-        &self,
-        deadline: Option<Instant>,
-        action: Action<'_>,
-    ) -> PendingReply<'_> {
+    pub(super) fn dispatch(&self, terms: Terms, action: Action<'_>) -> PendingReply<'_> {
         let (sender, reply) = oneshot::channel();
         let slot = {
             let mut pending = self.lock();
@@ -73,7 +68,8 @@ impl HttpDispatcher {
             self.service.now(),
             Call {
                 to,
-                deadline,
+                deadline: terms.deadline,
+                may_create: terms.may_create,
                 action,
             },
         );

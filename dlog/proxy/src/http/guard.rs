@@ -1,5 +1,5 @@
 use core::convert::Infallible;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -9,10 +9,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use distributedlog::StatusCode;
 
+use super::access::{self, AdmittedRequest};
 use super::cors::{self, allow, is_preflight, preflight};
 use super::problem::{NotedProblem, Problem};
 use super::{HttpState, ServerPhase, retention};
 use crate::ServerCertificate;
+use crate::access::Authentication;
 
 /// Routes that need no token and are served while the proxy shuts down: load balancers have no
 /// token, and must learn that it does.
@@ -76,7 +78,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PeerAddress {
 pub(super) async fn guard(
     State(port): State<HttpPort>,
     path: Option<MatchedPath>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let state = &port.state;
@@ -91,8 +93,14 @@ pub(super) async fn guard(
             let mut response = if is_preflight(&request) {
                 preflight(request.headers())
             } else {
-                match admit(state, path, &request) {
-                    Ok(()) => next.run(request).await,
+                match admit(state, path, &mut request).await {
+                    Ok(admitted) => {
+                        let response = next.run(request).await;
+                        if let Some(admitted) = admitted {
+                            admitted.answered(state, path, response.status().as_u16());
+                        }
+                        response
+                    }
                     Err(problem) => problem.into_response(),
                 }
             };
@@ -114,25 +122,28 @@ pub(super) async fn guard(
     response
 }
 
-fn admit(state: &HttpState, path: &str, request: &Request) -> Result<(), Problem> {
+/// Checks who the client is and what it may do, and that the proxy does not shut down.
+async fn admit(
+    state: &HttpState,
+    path: &str,
+    request: &mut Request,
+) -> Result<Option<AdmittedRequest>, Problem> {
     if ALWAYS.contains(&path) {
-        return Ok(());
+        return Ok(None);
     }
-    if let Some(token) = &state.settings.http_token
-        && !WITHOUT_TOKEN.contains(&path)
-    {
-        token.check(request.headers())?;
-    }
-    if is_administration(path, request.method()) {
-        // Requests without the right token did not come this far.
-        let has_token = state.settings.http_token.is_some();
-        let peer = request.extensions().get::<PeerAddress>();
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-        state
-            .settings
-            .admin_from
-            .check(peer, has_token)
-            .map_err(|why| Problem::of_code(StatusCode::RequestDenied, why))?;
+    let mut admitted = None;
+    if !WITHOUT_TOKEN.contains(&path) {
+        // Requests with a wrong token come no further.
+        let principal = access::identify(state, request)?;
+        if is_administration(path, request.method()) {
+            let has_token = principal.how() == Authentication::Token;
+            let peer = access::peer_of(request).ip();
+            let checked = state.settings.admin_from.check(peer, has_token);
+            checked.map_err(|why| {
+                access::refuse_administration(state, path, request, &principal, why)
+            })?;
+        }
+        admitted = access::authorize(state, path, request, principal).await?;
     }
     let phase = *state.phase.borrow();
     if phase == ServerPhase::Draining && path != TO_THE_END {
@@ -141,7 +152,7 @@ fn admit(state: &HttpState, path: &str, request: &Request) -> Result<(), Problem
             "this proxy is shutting down: ask another",
         ));
     }
-    Ok(())
+    Ok(admitted)
 }
 
 /// Returns true if a route deletes something, now or later, or injects a fault.

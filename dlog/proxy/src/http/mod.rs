@@ -2,6 +2,7 @@
 //! `docs/http.md` is the contract.
 
 mod accept;
+mod access;
 mod append;
 mod body;
 mod catalogue;
@@ -51,7 +52,7 @@ pub use store_port::StoreStatsPort;
 pub use token::{HttpToken, HttpTokenError};
 
 use super::Settings;
-use super::machine::{self, Action, Reply};
+use super::machine::{self, Action, Reply, Terms};
 use super::service::Service;
 use super::stats::{AnsweredRequest, RequestOutcome, is_repeated};
 use catalogue::Catalogue;
@@ -107,11 +108,11 @@ impl HttpState {
         &self,
         request: &Request<'_>,
         action: Action<'_>,
-        deadline: Option<Instant>,
+        terms: Terms,
         client: &ClientWatch,
     ) -> Reply {
         let (since, size) = (self.service.now(), action.payload_bytes());
-        let mut reply = pin!(self.dispatcher.dispatch(deadline, action));
+        let mut reply = pin!(self.dispatcher.dispatch(terms, action));
         let reply = tokio::select! {
             biased;
             reply = &mut reply => reply,
@@ -180,6 +181,7 @@ fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
             state,
         ),
         Route::new(Method::GET, "/v1/overview", overview::overview, state),
+        Route::new(Method::GET, access::ACCESS, access::describe, state),
         Route::new(Method::GET, "/openapi.json", openapi::serve, state),
     ];
     routes.extend(page::routes(state));

@@ -1,3 +1,4 @@
+use core::time::Duration;
 use std::borrow::Cow;
 
 use axum::body::Body;
@@ -12,7 +13,7 @@ use distributedlog_store::{Owner, StoreError, StreamName};
 
 /// Time for which a client should wait when the proxy is overloaded or not ready: the least that
 /// the header can express.
-const RETRY_AFTER_SECONDS: u16 = 1;
+const MIN_RETRY_AFTER_S: u64 = 1;
 
 /// Reason why a request was not carried out (RFC 9457). The type is `about:blank`; `name`
 /// identifies the problem.
@@ -32,6 +33,9 @@ pub(super) struct Problem {
     /// Owner of the stream, if it is another proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Box<OwnerBody>>,
+    /// Time after which the client may try again; for its header.
+    #[serde(skip)]
+    retry_after_s: u64,
 }
 
 /// The problem of a response, which the guard counts.
@@ -63,6 +67,7 @@ impl Problem {
             known: Some(known_name(WriteState::NotWritten)),
             detail: detail.into(),
             owner: None,
+            retry_after_s: MIN_RETRY_AFTER_S,
         }
     }
 
@@ -135,6 +140,24 @@ impl Problem {
             StatusCode::MetadataException
         };
         Self::of_code(code, error.to_string()).of_a_read()
+    }
+
+    /// Sets the time after which the client may try again, in whole seconds as the header has it.
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        Self {
+            retry_after_s: seconds.max(MIN_RETRY_AFTER_S),
+            ..self
+        }
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(super) const fn status(&self) -> u16 {
+        self.status
     }
 
     /// Removes the state of the records, for a request that changes nothing.
@@ -216,7 +239,7 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         if matches!(status, Http::TOO_MANY_REQUESTS | Http::SERVICE_UNAVAILABLE) {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+            headers.insert(header::RETRY_AFTER, self.retry_after_s.into());
         }
         if status == Http::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

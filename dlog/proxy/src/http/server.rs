@@ -14,12 +14,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::access::PeerCertificate;
 use super::client::SharedSocket;
 use super::guard::{HttpPort, HttpPortKind, PeerAddress};
 use super::socket::{HttpSocket, SocketTimeouts};
 use super::{HttpState, OperatorState, ServerPhase, operator, router, routes};
 use crate::Settings;
-use crate::listener::plain_refusal;
+use crate::access::Principal;
+use crate::listener::{client_certificate, plain_refusal};
 use crate::stats::RaisedGauge;
 use crate::supervise::keep_running;
 use distributedlog_store::descriptors::STATS_CONNECTIONS;
@@ -194,7 +196,7 @@ async fn serve(
     let Some(tls) = port.tls() else {
         let stream = RecordedStream::new(stream);
         let first = stream.first_bytes();
-        if serve_http(stream, peer, router, state, watcher)
+        if serve_http(stream, peer, None, router, state, watcher)
             .await
             .is_err()
         {
@@ -207,7 +209,8 @@ async fn serve(
     });
     match tokio::time::timeout(state.settings.handshake_timeout, accepting).await {
         Ok(Ok(stream)) => {
-            let _ = serve_http(stream, peer, router, state, watcher).await;
+            let certificate = client_certificate(&stream, peer.ip());
+            let _ = serve_http(stream, peer, certificate, router, state, watcher).await;
         }
         Ok(Err(error)) => {
             if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TlsHandshake) {
@@ -255,6 +258,7 @@ fn log_foreign(state: &HttpState, peer: SocketAddr, first: &FirstBytes) {
 async fn serve_http(
     stream: impl ByteStream + 'static,
     peer: SocketAddr,
+    certificate: Option<Principal>,
     router: Router,
     state: &HttpState,
     watcher: Option<Watcher>,
@@ -281,6 +285,8 @@ async fn serve_http(
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());
         request.extensions_mut().insert(PeerAddress(peer));
+        let certificate = PeerCertificate(certificate.clone());
+        request.extensions_mut().insert(certificate);
         router.call(request)
     });
     let connection = builder.serve_connection(TokioIo::new(socket), service);

@@ -15,7 +15,7 @@ use super::position::{self, ShortDlsn};
 use super::problem::{OwnerBody, Problem};
 use super::query::{FromQuery, Parameters, QueryPairs};
 use super::route::StreamPath;
-use crate::machine::{Reply, StreamReply, filter};
+use crate::machine::{Reply, StreamReply, Terms, filter};
 use distributedlog_store::{SegmentInfo, StreamInfo, StreamName};
 
 /// Number of names in a page. Default: 1,000.
@@ -279,6 +279,12 @@ async fn find(state: &HttpState, stream: &str) -> Result<StreamInfo, Problem> {
     found.map_err(|error| Problem::of_store(&name, &error))
 }
 
+/// A change is started whenever its turn comes, and creates nothing by the way.
+const CHANGE: Terms = Terms {
+    deadline: None,
+    may_create: false,
+};
+
 /// Passes a change of a stream to the machine. Returns the code of its success, which for `create`
 /// may be that the stream exists.
 async fn carry_out(
@@ -287,7 +293,7 @@ async fn carry_out(
     client: &ClientWatch,
 ) -> Result<StatusCode, Problem> {
     let reply = match state.check(request, &Bytes::new()) {
-        Ok(action) => state.ask(request, action, None, client).await,
+        Ok(action) => state.ask(request, action, CHANGE, client).await,
         Err(reply) => reply,
     };
     let may_exist = matches!(request, Request::Create { .. });

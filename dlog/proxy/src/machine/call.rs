@@ -15,8 +15,19 @@ pub(crate) struct Call<'a, O> {
     pub(crate) to: O,
     /// Time at which the client stops waiting. Work that has not started by then is not started.
     pub(crate) deadline: Option<Instant>,
+    /// A write may create its stream, as far as the proxy's settings let it.
+    pub(crate) may_create: bool,
     /// The action.
     pub(crate) action: Action<'a>,
+}
+
+/// Conditions of queued work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Time by which it must have started.
+    pub(crate) deadline: Option<Instant>,
+    /// A write may create its stream.
+    pub(crate) may_create: bool,
 }
 
 /// The action that a request asks for. Stream names are valid, without the one leading `/` that is

@@ -24,7 +24,7 @@ use distributedlog::wire::service::ServerStatus;
 use distributedlog::{Instant, StatusCode};
 use regex::Regex;
 
-pub(crate) use call::{Action, Bulk, Call, NotStarted, Reply, StreamReply, Work};
+pub(crate) use call::{Action, Bulk, Call, NotStarted, Reply, StreamReply, Terms, Work};
 pub(crate) use check::{MAX_QUOTE_CHARS, check, deadline, filter, shorten};
 pub(crate) use dedup::Fingerprint;
 pub(crate) use output::{Output, StoreReply, StoreRequest, Ticket};
@@ -223,8 +223,13 @@ impl<O: Clone> Machine<O> {
         let Call {
             to,
             deadline,
+            may_create,
             action,
         } = call;
+        let terms = Terms {
+            deadline,
+            may_create,
+        };
         if deadline.is_some_and(|deadline| deadline < now) {
             self.reply(to, Reply::NotStarted(NotStarted::DeadlinePassed));
             return None;
@@ -240,7 +245,7 @@ impl<O: Clone> Machine<O> {
             }
             Action::Create { stream } => self.create(to, stream),
             Action::Owner { stream } => self.find_owner(to, stream),
-            Action::Stream { stream, work } => return self.admit(now, to, deadline, stream, work),
+            Action::Stream { stream, work } => return self.admit(now, to, terms, stream, work),
         }
         None
     }
@@ -364,7 +369,7 @@ impl<O: Clone> Machine<O> {
         &mut self,
         now: Instant,
         to: O,
-        deadline: Option<Instant>,
+        terms: Terms,
         stream: &str,
         work: Work,
     ) -> Option<QueuedRequestId> {
@@ -393,7 +398,7 @@ impl<O: Clone> Machine<O> {
                 return None;
             }
             Work::Bulk(bulk) => {
-                self.enqueue_bulk(&name, to, serial, deadline, bulk);
+                self.enqueue_bulk(&name, to, serial, terms, bulk);
                 self.advance(now, &name);
                 return self.now_waiting(name, serial);
             }
@@ -407,7 +412,8 @@ impl<O: Clone> Machine<O> {
             QueuedWork {
                 serial,
                 part: 0,
-                deadline,
+                deadline: terms.deadline,
+                may_create: terms.may_create,
                 size,
                 fenced_before: false,
                 fingerprint,
@@ -419,14 +425,7 @@ impl<O: Clone> Machine<O> {
     }
 
     /// Splits a bulk write into entries and enqueues each as a part of the request `serial`.
-    fn enqueue_bulk(
-        &mut self,
-        name: &StreamName,
-        to: O,
-        serial: u64,
-        deadline: Option<Instant>,
-        bulk: Bulk,
-    ) {
+    fn enqueue_bulk(&mut self, name: &StreamName, to: O, serial: u64, terms: Terms, bulk: Bulk) {
         let size = bulk.payload_bytes();
         let (progress, parts) = append::split_bulk(to.clone(), name.as_str(), size, bulk);
         self.bulks.insert(serial, progress);
@@ -438,7 +437,8 @@ impl<O: Clone> Machine<O> {
                     serial,
                     part,
                     // Only the first part has a deadline: once it has started, the others follow.
-                    deadline: deadline.filter(|_| part == 0),
+                    deadline: terms.deadline.filter(|_| part == 0),
+                    may_create: terms.may_create,
                     size,
                     fenced_before: false,
                     fingerprint: None,

@@ -229,7 +229,7 @@ impl<O: Clone> Machine<O> {
                 let others = stream
                     .queue
                     .iter()
-                    .take_while(|(_, work)| !work.task.creates())
+                    .take_while(|(_, work)| !(work.may_create && work.task.creates()))
                     .count();
                 if !creates || others == stream.queue.len() {
                     self.refuse_waiting(

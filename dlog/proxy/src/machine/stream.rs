@@ -77,6 +77,8 @@ pub(super) struct QueuedWork {
     pub(super) part: u32,
     /// Time by which it must have started.
     pub(super) deadline: Option<Instant>,
+    /// A write may create its stream.
+    pub(super) may_create: bool,
     /// Payload bytes of the whole request.
     pub(super) size: usize,
     /// True if the store refused it once because the lease had been lost.

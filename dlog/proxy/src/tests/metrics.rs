@@ -20,7 +20,7 @@ use regex::Regex;
 
 use super::kit::{Raw, settings, write};
 use super::stats::http;
-use crate::{Proxy, StoreStatsPort};
+use crate::{AdminPeers, Proxy, StoreStatsPort};
 
 /// Sections of docs/metrics.md: prefix of the names, and text. The first prefix that fits counts.
 const SECTIONS: [(&str, &str, &str); 6] = [
@@ -133,14 +133,19 @@ async fn served() -> AllServed {
     let _port = StoreStatsPort::start(listener, store_stats, Arc::clone(&files), &server);
     let uri = Uri::local("127.0.0.1", server.local_addr().port());
     let client = RemoteStore::connect(&uri, ClientSettings::default()).await;
-    let settings = settings().stats_listen(Some(any_port())).build();
+    let settings = settings()
+        .stats_listen(Some(any_port()))
+        .admin_from(AdminPeers::None)
+        .build();
     let settings = settings.expect("valid settings");
     let store = Arc::new(client.expect("the store listens"));
     let proxy = Proxy::start(settings, store).await.expect("free ports");
     Raw::connect(&proxy).await.ask(&write("s", b"x")).await;
     let proxy_stats = proxy.stats_addr().expect("it was asked for");
-    // So that HTTP requests have series.
+    // So that HTTP requests, refusals and reloads have series.
     http(proxy_stats, "GET", "/healthz").await;
+    http(proxy_stats, "DELETE", "/faults/s").await;
+    proxy.count_reload("tokens", true);
     let mut all = AllServed::default();
     for (address, path) in [
         (store_stats, "/metrics"),

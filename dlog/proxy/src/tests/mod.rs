@@ -1,5 +1,6 @@
 //! The proxy as its clients see it: over real sockets, byte for byte.
 
+mod access;
 mod bounds;
 mod drain;
 mod duplicates;

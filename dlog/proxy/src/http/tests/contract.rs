@@ -513,6 +513,7 @@ async fn successes(contract: &mut Contract) {
         "/threads",
         "/metrics",
         "/openapi.json",
+        "/v1/access",
         "/v1/overview",
     ] {
         contract.ask(&client, 200, "GET", path, of("")).await;

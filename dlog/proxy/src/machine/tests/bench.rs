@@ -207,6 +207,7 @@ impl Bench {
             Step::SetAccept(accept) => {
                 let call = Call {
                     to: 0,
+                    may_create: true,
                     deadline: None,
                     action: Action::SetAcceptNewStream(accept),
                 };
@@ -239,6 +240,7 @@ impl Bench {
             self.now,
             Call {
                 to: client,
+                may_create: true,
                 deadline,
                 action: Action::Stream { stream, work },
             },

@@ -424,6 +424,7 @@ impl World {
                     Instant::ZERO,
                     Call {
                         to: client,
+                        may_create: true,
                         deadline: None,
                         action,
                     },
@@ -450,6 +451,7 @@ impl World {
             Instant::ZERO,
             Call {
                 to: 0,
+                may_create: true,
                 deadline: None,
                 action: Action::Stream { stream, work },
             },

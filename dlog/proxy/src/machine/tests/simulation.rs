@@ -120,6 +120,7 @@ impl World {
                     self.instant(),
                     Call {
                         to,
+                        may_create: true,
                         deadline: None,
                         action: Action::SetAcceptNewStream(accept),
                     },
@@ -167,6 +168,7 @@ impl World {
             self.instant(),
             Call {
                 to,
+                may_create: true,
                 deadline,
                 action,
             },
