@@ -41,7 +41,7 @@ async fn a_proxy_reads_its_token_again_and_keeps_the_former_one_if_that_cannot_b
     assert_eq!(ask_with(second, stats).await, "HTTP/1.1 200 OK");
     fs::write(&file, "short").expect("a file");
     proxy.process.signal(Signal::HUP);
-    said(&mut proxy, "the former token stays").await;
+    said(&mut proxy, "keeps the former token").await;
     assert_eq!(ask_with(second, stats).await, "HTTP/1.1 200 OK");
     let written = write_until_the_end(proxy.address, &STREAMS, "after", 1, 10).await;
     assert_eq!(written.acknowledged.len(), 10);

@@ -12,8 +12,8 @@ use super::logging::{self, Verbosity};
 use super::output;
 use super::{
     CliError, Output, Shutdown, bench, completions, config, console, doctor, local, man,
-    multi_reader, original, proxy, quickstart, read, sim, store, streams_command, target, tool,
-    write,
+    multi_reader, original, proxy, quickstart, read, sim, store, streams_command, target, token,
+    tool, write,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -98,6 +98,7 @@ pub(crate) enum Command {
     Doctor(doctor::Args),
     Context(target::ContextArgs),
     Config(config::Args),
+    Token(token::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -202,7 +203,11 @@ impl Cli {
         let location = || config::Location::find(self.config.as_deref(), variable.as_deref());
         let needs_file = !matches!(
             self.command,
-            Command::Completions(_) | Command::Man(_) | Command::Context(_) | Command::Config(_)
+            Command::Completions(_)
+                | Command::Man(_)
+                | Command::Context(_)
+                | Command::Config(_)
+                | Command::Token(_)
         );
         if let Some(error) = file_error.filter(|_| needs_file) {
             return Err(error);
@@ -211,6 +216,7 @@ impl Cli {
         match self.command {
             Command::Context(args) => args.run(location().as_ref(), &output),
             Command::Config(args) => args.run(location().as_ref(), &output),
+            Command::Token(args) => args.run(&output),
             Command::Completions(args) => args.run(&output),
             Command::Man(args) => args.run(&output),
             Command::Tool(args) if args.is_offline() => args.run_offline(&output),
@@ -286,6 +292,7 @@ impl Command {
             Self::Admin(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::MultiReader(args) => args.run(output, &shutdown).await,
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
+            Self::Token(args) => args.run(output),
             Self::Completions(args) => args.run(output),
             Self::Man(args) => args.run(output),
             Self::Context(_) | Self::Config(_) => unreachable!("they need no runtime"),

@@ -179,7 +179,7 @@ impl Args {
         service_manager::ready(&format!("listening on {bound}"));
         tokio::select! {
             () = shutdown.requested() => {}
-            never = reloaded.reload_at(hangups) => match never {},
+            never = reloaded.reload_at(hangups, |_, _| ()) => match never {},
         }
         server.drain().await;
         store
@@ -206,7 +206,7 @@ impl Args {
                 client_ca: self.tls_client_ca.as_ref(),
                 client_required: true,
             };
-            settings.tls = Some(tls.read(&mut files, |_| ())?);
+            settings.tls = Some(tls.read(&mut files)?);
         }
         if let Some(file) = &self.secret_file {
             let secret = StoreSecret::from_file(file).map_err(|error| {
@@ -216,7 +216,7 @@ impl Args {
             settings.secret = Some(secret.clone());
             let path = file.clone();
             let read = move || secret.reload_file(&path).map_err(|error| error.to_string());
-            files.add("secret", &[file], read, |_| ());
+            files.add("secret", &[file], read);
         }
         Ok(files)
     }

@@ -56,6 +56,7 @@ mod streams_command;
 mod table;
 mod tail;
 mod target;
+mod token;
 mod tool;
 mod version;
 mod write;

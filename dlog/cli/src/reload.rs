@@ -1,6 +1,7 @@
 use core::convert::Infallible;
 use core::fmt;
 use core::time::Duration;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -20,7 +21,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// Bounded: one entry for each flag.
 #[derive(Debug, Default)]
-pub(crate) struct ReloadedFiles(Vec<FileGroup>);
+pub(crate) struct ReloadedFiles {
+    groups: Vec<FileGroup>,
+    /// Called at each SIGHUP.
+    on_hangup: Vec<OnHangup>,
+}
+
+/// Something else that SIGHUP asks for.
+struct OnHangup(Box<dyn Fn() + Send>);
 
 /// Reads files again. Returns why they cannot be used.
 type Read = Box<dyn Fn() -> Result<(), String> + Send>;
@@ -31,22 +39,26 @@ struct FileGroup {
     what: &'static str,
     files: Vec<PathBuf>,
     read: Read,
-    /// Called with `what` after each reading, and with whether the content could be used.
-    counted: Box<dyn Fn(bool) + Send>,
     looks: Looks,
 }
 
 /// What was seen of a group of files.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Looks {
-    /// State when they were read, `None` before the first look.
-    read: Option<Vec<FileState>>,
+    /// State when they were read.
+    read: Vec<FileState>,
     /// State at the last look.
     last: Vec<FileState>,
 }
 
 /// What tells one content of a file from another without reading it; `None` if it is missing.
 type FileState = Option<(u64, SystemTime, u64)>;
+
+impl fmt::Debug for OnHangup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnHangup")
+    }
+}
 
 impl fmt::Debug for FileGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,34 +70,49 @@ impl fmt::Debug for FileGroup {
 }
 
 impl ReloadedFiles {
-    /// Adds files that are read together by `read`.
+    /// Adds files that were just read, and are read together by `read`.
     pub(crate) fn add(
         &mut self,
         what: &'static str,
         files: &[&Path],
         read: impl Fn() -> Result<(), String> + Send + 'static,
-        counted: impl Fn(bool) + Send + 'static,
     ) {
-        self.0.push(FileGroup {
+        self.groups.push(FileGroup {
             what,
             files: files.iter().map(|file| file.to_path_buf()).collect(),
             read: Box::new(read),
-            counted: Box::new(counted),
-            looks: Looks::default(),
+            // They were read just now: what changes before the first look must be noticed.
+            looks: Looks::new(
+                files
+                    .iter()
+                    .map(|file| state(fs::metadata(file).ok()))
+                    .collect(),
+            ),
         });
+    }
+
+    /// Adds something else to do at each SIGHUP.
+    pub(crate) fn on_hangup(&mut self, act: impl Fn() + Send + 'static) {
+        self.on_hangup.push(OnHangup(Box::new(act)));
     }
 
     /// Makes SIGHUP request a reload from now on. Without files it requests a drain, as it does of
     /// other commands, and the result is `None`.
     pub(crate) fn hangups(&self, shutdown: &Shutdown) -> Option<watch::Receiver<u64>> {
-        (!self.0.is_empty()).then(|| shutdown.reloads())
+        let is_empty = self.groups.is_empty() && self.on_hangup.is_empty();
+        (!is_empty).then(|| shutdown.reloads())
     }
 
-    /// Reads the files at each SIGHUP and when they have changed. Never completes.
+    /// Reads the files at each SIGHUP and when they have changed, and calls `counted` with what
+    /// they contain and if it could be used. Never completes.
     ///
     /// # Cancel safety
     /// Dropping the future ends the reloading.
-    pub(crate) async fn reload_at(mut self, hangups: Option<watch::Receiver<u64>>) -> Infallible {
+    pub(crate) async fn reload_at(
+        mut self,
+        hangups: Option<watch::Receiver<u64>>,
+        counted: impl Fn(&'static str, bool),
+    ) -> Infallible {
         let Some(mut hangups) = hangups else {
             return core::future::pending().await;
         };
@@ -94,10 +121,10 @@ impl ReloadedFiles {
         loop {
             tokio::select! {
                 _ = looks.tick() => {
-                    for group in &mut self.0 {
+                    for group in &mut self.groups {
                         let states = states(&group.files).await;
                         if group.looks.note(states) {
-                            group.read("a file has changed");
+                            counted(group.what, group.read("a file has changed"));
                         }
                     }
                 }
@@ -105,10 +132,11 @@ impl ReloadedFiles {
                     if hangup.is_err() {
                         return core::future::pending().await;
                     }
-                    for group in &mut self.0 {
+                    self.on_hangup.iter().for_each(|act| (act.0)());
+                    for group in &mut self.groups {
                         let states = states(&group.files).await;
                         group.looks.note_read(states);
-                        group.read("SIGHUP");
+                        counted(group.what, group.read("SIGHUP"));
                     }
                 }
             }
@@ -117,9 +145,10 @@ impl ReloadedFiles {
 }
 
 impl FileGroup {
-    fn read(&self, why: &str) {
+    /// Reads the files. Returns true if their content could be used.
+    fn read(&self, why: &str) -> bool {
         let read = (self.read)();
-        (self.counted)(read.is_ok());
+        let used = read.is_ok();
         match read {
             Ok(()) => {
                 let names: Vec<String> = self
@@ -130,19 +159,29 @@ impl FileGroup {
                 let names = names.join(" and ");
                 tracing::info!("{why}: read the {} in {names} again", self.what);
             }
-            Err(error) => tracing::error!("{why}: {error}; the former {} stays", self.what),
+            Err(error) => tracing::error!(
+                "{why}: {error}; this process keeps the former {}",
+                self.what
+            ),
         }
+        used
     }
 }
 
 impl Looks {
+    fn new(read: Vec<FileState>) -> Self {
+        Self {
+            last: read.clone(),
+            read,
+        }
+    }
+
     /// Takes the state at a look. Returns true if the files have changed since they were read, and
     /// have been the same since the last look.
     fn note(&mut self, now: Vec<FileState>) -> bool {
-        let read = self.read.get_or_insert_with(|| now.clone());
-        let changed = *read != now && self.last == now;
+        let changed = self.read != now && self.last == now;
         if changed {
-            read.clone_from(&now);
+            self.read.clone_from(&now);
         }
         self.last = now;
         changed
@@ -150,7 +189,7 @@ impl Looks {
 
     /// Takes the state at which the files are read.
     fn note_read(&mut self, now: Vec<FileState>) {
-        self.read = Some(now.clone());
+        self.read.clone_from(&now);
         self.last = now;
     }
 }
@@ -158,22 +197,25 @@ impl Looks {
 async fn states(files: &[PathBuf]) -> Vec<FileState> {
     let mut states = Vec::with_capacity(files.len());
     for file in files {
-        let metadata = tokio::fs::metadata(file).await.ok();
-        states.push(metadata.map(|metadata| {
-            let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            (metadata.len(), written, inode(&metadata))
-        }));
+        states.push(state(tokio::fs::metadata(file).await.ok()));
     }
     states
 }
 
+fn state(metadata: Option<fs::Metadata>) -> FileState {
+    metadata.map(|metadata| {
+        let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        (metadata.len(), written, inode(&metadata))
+    })
+}
+
 #[cfg(unix)]
-fn inode(metadata: &std::fs::Metadata) -> u64 {
+fn inode(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
 #[cfg(not(unix))]
-const fn inode(_: &std::fs::Metadata) -> u64 {
+const fn inode(_: &fs::Metadata) -> u64 {
     0
 }
 
@@ -188,7 +230,7 @@ mod tests {
     #[test]
     fn a_change_is_taken_once_it_has_been_the_same_for_two_looks() {
         let state = |size| vec![Some((size, SystemTime::UNIX_EPOCH, 1)), None];
-        let mut looks = Looks::default();
+        let mut looks = Looks::new(state(1));
         let taken: Vec<bool> = [1, 1, 2, 3, 3, 3, 1, 1]
             .map(|size| looks.note(state(size)))
             .to_vec();
@@ -217,14 +259,14 @@ mod tests {
             *content.lock().expect("no panic") = text;
             Ok(())
         };
-        files.add("content", &[&file], read, move |used| {
+        files.add("content", &[&file], read);
+        let count = move |what, used| {
+            assert_eq!(what, "content");
             counts.send(used).expect("the test waits");
-        });
+        };
         let shutdown = Shutdown::manual();
         let hangups = files.hangups(&shutdown);
-        // The first look is that of the start; it comes at once.
-        let reloading = tokio::spawn(files.reload_at(hangups));
-        tokio::time::sleep(INTERVAL / 2).await;
+        let reloading = tokio::spawn(files.reload_at(hangups, count));
         for (content, used) in [("second", true), ("bad one", false), ("the third", true)] {
             // Another inode, as those who replace files atomically make: times may be equal.
             let new = folder.path().join("new");

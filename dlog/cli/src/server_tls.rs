@@ -16,16 +16,11 @@ pub(crate) struct ServerTls<'a> {
 }
 
 impl ServerTls<'_> {
-    /// Reads the files, and adds them to those that are read again. `counted` is called after each
-    /// reading, with whether the content could be used.
+    /// Reads the files, and adds them to those that are read again.
     ///
     /// # Errors
     /// A file cannot be used. The error names its flag.
-    pub(crate) fn read(
-        &self,
-        files: &mut ReloadedFiles,
-        counted: impl Fn(bool) + Clone + Send + 'static,
-    ) -> Result<ServerCertificate, CliError> {
+    pub(crate) fn read(&self, files: &mut ReloadedFiles) -> Result<ServerCertificate, CliError> {
         let (chain, key) = (self.chain.clone(), self.key.clone());
         let certificate = ServerCertificate::from_pem_files(&chain, &key).map_err(|error| {
             let flag = if error.path == key {
@@ -40,12 +35,7 @@ impl ServerTls<'_> {
             let read = held.reload_pem_files(&chain, &key);
             read.map_err(|error| error.to_string())
         };
-        files.add(
-            "certificate",
-            &[self.chain, self.key],
-            read,
-            counted.clone(),
-        );
+        files.add("certificate", &[self.chain, self.key], read);
         if let Some(authority) = self.client_ca {
             let (path, required) = (authority.clone(), self.client_required);
             let held = certificate.clone();
@@ -56,7 +46,7 @@ impl ServerTls<'_> {
                 set.map_err(|error| format!("{}: {error}", path.display()))
             };
             read().map_err(|error| CliError::failure(format!("--tls-client-ca {error}")))?;
-            files.add("clients' authority", &[authority], read, counted);
+            files.add("client authority", &[authority], read);
         }
         Ok(certificate)
     }

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::CliError;
+use super::config::Shown;
 use distributedlog_store::remote::{ClientSettings, StoreSecret};
 use distributedlog_store::tls::ClientTls;
 
@@ -68,6 +69,19 @@ impl StoreSecurityArgs {
             store_key: file(KEY).map(PathBuf::from),
             store_secret_file: file(SECRET_FILE).map(PathBuf::from),
         }
+    }
+
+    /// Returns the flags, for `--print-config`.
+    pub(crate) fn shown(&self) -> [Shown; 4] {
+        let path = |file: &Option<PathBuf>| file.as_ref().map(|it| it.display().to_string());
+        let chain = path(&self.store_certificate);
+        let secret = path(&self.store_secret_file);
+        [
+            Shown::of("store_ca", path(&self.store_ca), "--store-ca", "none"),
+            Shown::of("store_certificate", chain, "--store-certificate", "none"),
+            Shown::of("store_key", path(&self.store_key), "--store-key", "none"),
+            Shown::of("store_secret_file", secret, "--store-secret-file", "none"),
+        ]
     }
 
     /// Reads the files, and returns the settings of a store's client.

@@ -270,12 +270,16 @@ impl Stats {
         this
     }
 
-    fn register(registry: &mut Registry) -> Self {
-        let requests = RequestStats::register(registry);
-        let (http, access) = (
+    fn register_parts(registry: &mut Registry) -> (RequestStats, HttpStats, AccessStats) {
+        (
+            RequestStats::register(registry),
             HttpStats::register(registry),
             AccessStats::register(registry),
-        );
+        )
+    }
+
+    fn register(registry: &mut Registry) -> Self {
+        let (requests, http, access) = Self::register_parts(registry);
         let store = Arc::<RequestMetrics>::default();
         store.register(registry.sub_registry_with_prefix("store"));
         let mut counter = |name, help| register_counter(registry, name, help);

@@ -11,6 +11,7 @@ mod effective;
 mod original_args;
 mod properties;
 mod reload;
+mod security_args;
 mod setting_args;
 
 use super::config::Shown;
@@ -31,6 +32,7 @@ use effective::Effective;
 use original_args::OriginalArgs;
 use properties::Configuration;
 use reload::HeldFiles;
+use security_args::SecurityArgs;
 use setting_args::{Faults, Limits, Streams};
 
 /// Run the write proxy.
@@ -38,8 +40,8 @@ use setting_args::{Faults, Limits, Streams};
 /// Clients write through it, by thriftmux or framed thrift on the same port. It stores records in
 /// the namespace of -u, or in the folder of --data. Prints a line `listening on ADDRESS` once it
 /// serves. Ctrl-C drains it: it accepts no new connections, syncs what is in flight, and exits.
-/// It reads the files of --tls-certificates, --tls-key and --http-token-file again when they
-/// change, and on SIGHUP; without them SIGHUP drains the proxy.
+/// It reads files of certificates, tokens and rules again when they change, and on SIGHUP; without
+/// such files SIGHUP drains the proxy.
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("http_ports").multiple(true).args(["http_port", "stats_port"])),
@@ -126,6 +128,9 @@ pub(crate) struct Args {
     demo: bool,
 
     #[command(flatten)]
+    security: SecurityArgs,
+
+    #[command(flatten)]
     store_security: StoreSecurityArgs,
 
     #[command(flatten)]
@@ -197,7 +202,8 @@ impl Args {
         }
         let place = self.place()?.ok_or_else(no_place)?;
         effective.reserve_descriptors(place.descriptors())?;
-        let files = self.read_files()?;
+        let mut files = self.read_files()?;
+        self.security.open_audit_log(&mut files)?;
         let hangups = files.files.hangups(shutdown);
         let settings = self.settings(&effective, &files)?;
         let uri = place.uri();
@@ -212,6 +218,7 @@ impl Args {
             .await
             .map_err(|error| start_error(&error))?;
         output.announce(format_args!("listening on {}", proxy.local_addr()));
+        self.security.warn_if_open(proxy.local_addr());
         if let Some(stats) = proxy.stats_addr() {
             output.announce(format_args!("metrics and health on http://{stats}"));
         }
@@ -242,10 +249,16 @@ impl Args {
         };
         tokio::select! {
             served = serving => served?,
-            never = files.files.reload_at(hangups) => match never {},
+            never = files.files.reload_at(hangups, |what, used| proxy.count_reload(what, used)) => {
+                match never {}
+            }
         }
         // The proxy logs the result of the drain.
         proxy.drain().await;
+        if let Some(log) = files.audit_log {
+            // It blocks while the last lines are written.
+            let _ = tokio::task::spawn_blocking(move || log.flush()).await;
+        }
         Ok(())
     }
 
@@ -292,6 +305,9 @@ impl Args {
             .http_origins(self.cors_origin.clone());
         let builder = builder
             .http_token(files.token.clone())
+            .http_tokens(files.tokens.clone())
+            .authorization(files.authorization.clone())
+            .audit_log(files.audit_log.clone())
             .tls(files.certificate.clone());
         builder.build().map_err(|error| {
             let error = if let SettingsError::OutOfRange(error) = &error {
@@ -353,7 +369,7 @@ impl Args {
         let origins = Some(origins.join(",")).filter(|it| !it.is_empty());
         let admin_from = AdminPeers::default().to_string();
         let demo = self.demo.then(|| "on".to_owned());
-        Ok(vec![
+        let mut shown = vec![
             place,
             Shown::of("bind", text(self.bind), "--bind", &self.bind().to_string()),
             Shown::of("stats_port", text(self.stats_port), "--stats-port", "none"),
@@ -392,7 +408,10 @@ impl Args {
                 "none",
             ),
             Shown::of("demo", demo, "--demo", "off"),
-        ])
+        ];
+        shown.extend(self.security.shown());
+        shown.extend(self.store_security.shown());
+        Ok(shown)
     }
 
     /// Opens the store.

@@ -1,22 +1,26 @@
 use std::path::PathBuf;
 
-use distributedlog_proxy::{HttpToken, ServerCertificate};
+use distributedlog_proxy::{AuditLog, Authorization, HttpToken, HttpTokens, ServerCertificate};
 
 use super::super::CliError;
 use super::super::reload::ReloadedFiles;
 use super::super::server_tls::ServerTls;
+use super::security_args::ClientAuth;
 
 /// What a proxy holds of the files that it reads again.
 #[derive(Debug, Default)]
 pub(super) struct HeldFiles {
     pub(super) token: Option<HttpToken>,
     pub(super) certificate: Option<ServerCertificate>,
+    pub(super) tokens: Option<HttpTokens>,
+    pub(super) authorization: Option<Authorization>,
+    pub(super) audit_log: Option<AuditLog>,
     /// The files.
     pub(super) files: ReloadedFiles,
 }
 
 impl super::Args {
-    /// Reads the token and the certificate.
+    /// Reads tokens, certificates and rules.
     ///
     /// # Errors
     /// A file cannot be used. The error names its flag.
@@ -28,17 +32,19 @@ impl super::Args {
             held.token = Some(token.clone());
             let path = PathBuf::clone(file);
             let read = move || token.reload_file(&path).map_err(|error| error.to_string());
-            held.files.add("token", &[file], read, |_| ());
+            held.files.add("token", &[file], read);
         }
         if let (Some(chain), Some(key)) = (&self.tls_certificates, &self.tls_key) {
             let tls = ServerTls {
                 chain,
                 key,
-                client_ca: None,
-                client_required: true,
+                client_ca: self.security.tls_client_ca.as_ref(),
+                client_required: self.security.tls_client_auth.unwrap_or_default()
+                    == ClientAuth::Required,
             };
-            held.certificate = Some(tls.read(&mut held.files, |_| ())?);
+            held.certificate = Some(tls.read(&mut held.files)?);
         }
+        self.security.read(&mut held)?;
         Ok(held)
     }
 }

@@ -53,6 +53,7 @@ mod missing {
             | Command::Bench(_)
             | Command::Doctor(_)
             | Command::Completions(_)
+            | Command::Token(_)
             | Command::Man(_) => panic!("{line} needs no feature"),
         };
         let error = ended.expect_err(line);
