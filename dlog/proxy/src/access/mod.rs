@@ -139,6 +139,11 @@ impl Access {
         }
     }
 
+    /// Returns true without an authorisation file: every request is allowed.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.authorization.is_none()
+    }
+
     /// Returns the state of a client, or `None` without an authorisation file.
     fn client(&self, principal: &Principal) -> Option<Arc<ClientState>> {
         let authorization = self.authorization.as_ref()?;

@@ -26,6 +26,9 @@ impl Dispatcher {
         request: &Request<'_>,
         frame_bytes: usize,
     ) -> Result<(), Reply> {
+        if self.service.access.is_open() {
+            return Ok(());
+        }
         let Some(requested) = self.requested(request, frame_bytes) else {
             return Ok(());
         };
