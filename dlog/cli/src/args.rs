@@ -8,7 +8,7 @@ use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 #[cfg(feature = "bookkeeper")]
 use super::admin;
-use super::logging::{self, Verbosity};
+use super::logging::{self, LogFormat, Verbosity};
 use super::output;
 use super::{
     CliError, Output, Shutdown, bench, completions, config, console, doctor, local, man,
@@ -37,7 +37,7 @@ The tutorial, one terminal each:
   dlog multi-reader $URI basic-stream-3,basic-stream-4,basic-stream-5
   dlog console-multi-writer 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4,basic-stream-5
 
-Exit status: 0 done, 1 failed, 2 usage error."
+Exit status: 0 done, 1 failed, 2 usage error, 3 the outcome of a write is unknown."
 )]
 pub(crate) struct Cli {
     /// The command to run.
@@ -52,6 +52,17 @@ pub(crate) struct Cli {
     /// Log less (-q errors only, -qq nothing).
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Logging")]
     pub(crate) quiet: u8,
+
+    /// Format of the log
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        help_heading = "Logging"
+    )]
+    pub(crate) log_format: LogFormat,
 
     /// Take settings and contexts from this file [default: config.toml in the user's folder; see
     /// dlog config]
@@ -233,9 +244,13 @@ impl Cli {
             | Command::ConsoleMultiWriter(_)
             | Command::Bench(_)
             | Command::Doctor(_)
-            | Command::Sim(_)) => command.start(verbosity, &output, self.verbose),
+            | Command::Sim(_)) => {
+                command.start((verbosity, self.log_format), &output, self.verbose)
+            }
             #[cfg(feature = "bookkeeper")]
-            command @ Command::Admin(_) => command.start(verbosity, &output, self.verbose),
+            command @ Command::Admin(_) => {
+                command.start((verbosity, self.log_format), &output, self.verbose)
+            }
         }
     }
 }
@@ -257,13 +272,19 @@ pub(crate) fn print(error: &clap::Error, mut args: impl Iterator<Item = OsString
 
 impl Command {
     /// Runs the command on a new tokio runtime.
-    fn start(self, verbosity: Verbosity, output: &Output, verbose: u8) -> Result<(), CliError> {
+    fn start(
+        self,
+        (verbosity, log_format): (Verbosity, LogFormat),
+        output: &Output,
+        verbose: u8,
+    ) -> Result<(), CliError> {
         let serves = matches!(self, Self::Local(_) | Self::Proxy(_));
-        logging::start(if serves {
+        let verbosity = if serves {
             verbosity.for_server()
         } else {
             verbosity
-        });
+        };
+        logging::start(verbosity, log_format);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -77,6 +77,17 @@ impl CliError {
         }
     }
 
+    /// Returns the failure as one after which the outcome of a write is unknown, if it is.
+    #[must_use]
+    pub(crate) fn with_unknown_outcome(self, is_unknown: bool) -> Self {
+        let kind = if is_unknown {
+            Kind::UnknownOutcome
+        } else {
+            self.kind
+        };
+        Self { kind, ..self }
+    }
+
     /// Adds a tip: what the user can do about it. Replaces an earlier tip.
     #[must_use]
     pub(crate) fn tip(self, tip: impl Into<String>) -> Self {
@@ -142,8 +153,9 @@ impl CliError {
     #[must_use]
     pub(crate) fn report(&self, coloured: bool) -> Option<String> {
         match self.kind {
-            Kind::AlreadyReported | Kind::UnknownOutcome | Kind::OutputClosed => return None,
-            Kind::Usage | Kind::Failure => {}
+            Kind::AlreadyReported | Kind::OutputClosed => return None,
+            Kind::UnknownOutcome if self.message.is_empty() => return None,
+            Kind::Usage | Kind::Failure | Kind::UnknownOutcome => {}
         }
         let (red, green, plain) = if coloured {
             ("\x1b[1;31m", "\x1b[32m", "\x1b[0m")

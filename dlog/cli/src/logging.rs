@@ -1,6 +1,7 @@
 use core::fmt;
 use std::io;
 
+use clap::ValueEnum;
 use distributedlog::Escaped;
 use tracing::Subscriber;
 use tracing::field::Field;
@@ -12,6 +13,16 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::output::stderr_colour;
+
+/// Format of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    // For people.
+    #[default]
+    Text,
+    // For programs: one JSON object per line.
+    Json,
+}
 
 /// Number of `-v` minus number of `-q`. Zero logs warnings and errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +60,7 @@ impl Verbosity {
 /// is logged when it is set and valid, `verbosity` otherwise.
 ///
 /// A second call in the same process, as tests make it, has no effect.
-pub(crate) fn start(verbosity: Verbosity) {
+pub(crate) fn start(verbosity: Verbosity, format: LogFormat) {
     let requested = std::env::var("RUST_LOG")
         .ok()
         .filter(|text| !text.trim().is_empty());
@@ -59,7 +70,10 @@ pub(crate) fn start(verbosity: Verbosity) {
         None => (fallback(verbosity), None),
     };
     let with_target = verbosity.level() >= LevelFilter::DEBUG;
-    let _ = subscriber(filter, io::stderr, stderr_colour(), with_target).try_init();
+    let _ = match format {
+        LogFormat::Text => subscriber(filter, io::stderr, stderr_colour(), with_target).try_init(),
+        LogFormat::Json => json_subscriber(filter, io::stderr).try_init(),
+    };
     if let Some(error) = refused {
         tracing::warn!(
             "RUST_LOG is ignored: {error}; write a level or a filter, as in info or dlog=debug"
@@ -82,6 +96,23 @@ fn subscriber(
         .fmt_fields(debug_fn(write_field).delimited(" "))
         // tracing would report a line that cannot be written on the same standard error, with a
         // macro that panics when that write fails too.
+        .log_internal_errors(false)
+        .finish()
+}
+
+/// Returns the subscriber that writes a JSON object for each event: `timestamp`, `level`, `message`,
+/// `target`, and the event's fields.
+fn json_subscriber(
+    filter: EnvFilter,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> impl Subscriber + Send + Sync {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
         .log_internal_errors(false)
         .finish()
 }
@@ -139,6 +170,27 @@ mod tests {
             let peer = text.contains(r"peer=x\u{1b}[2J");
             assert!(peer != coloured, "{text:?}");
         }
+    }
+
+    #[test]
+    fn in_json_each_event_is_an_object_on_a_line_of_its_own() {
+        let captured = CapturedOutput::default();
+        let writer = Arc::new(Mutex::new(captured.clone()));
+        let make = move || CapturedOutput::clone(&writer.lock().expect("not poisoned"));
+        let log = json_subscriber(EnvFilter::new("info"), make);
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(stream = "s-1", bytes = 7, "a \"slow\"\n\u{1b}[2J stream");
+            tracing::debug!("not logged");
+        });
+        let text = captured.text();
+        let object: serde_json::Value = serde_json::from_str(&text).expect("one object");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+        for (key, value) in [("level", "WARN"), ("stream", "s-1")] {
+            assert_eq!(object[key], value, "{text}");
+        }
+        assert_eq!(object["bytes"], 7);
+        assert_eq!(object["message"], "a \"slow\"\n\u{1b}[2J stream");
     }
 
     #[test]

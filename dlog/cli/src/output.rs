@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::ValueEnum;
 
-use super::CliError;
+use super::{CliError, progress_line};
 
 /// Format of a command's results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -173,6 +173,9 @@ impl Output {
         {
             return Ok(());
         }
+        if self.escapes {
+            progress_line::clear_shown();
+        }
         let written = sink.write_all(bytes).and_then(|()| sink.flush());
         match (written, &self.failed) {
             (Ok(()), _) => Ok(()),
@@ -260,7 +263,69 @@ pub(crate) fn note(text: impl fmt::Display) {
 
 /// Does the same with a text that has escape sequences of this program, and none from elsewhere.
 pub(crate) fn note_coloured(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    progress_line::clear_shown();
+    let text = text.to_string();
+    let _ = match stderr_width() {
+        Some(width) => writeln!(io::stderr(), "{}", wrapped(&text, width)),
+        None => writeln!(io::stderr(), "{text}"),
+    };
+}
+
+/// Returns the width of the terminal that the standard error is. `None` if it is none, or does not
+/// say.
+fn stderr_width() -> Option<usize> {
+    #[cfg(unix)]
+    if io::stderr().is_terminal() {
+        let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+        return Some(size.ws_col.into()).filter(|width| *width >= MIN_WIDTH);
+    }
+    None
+}
+
+/// Narrowest terminal whose lines are broken between words.
+const MIN_WIDTH: usize = 30;
+
+/// Breaks lines that are longer than `width` between words. What follows is indented as far as the
+/// line itself, and by two more. Escape sequences of colours have no width.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut wrapped = String::with_capacity(text.len() + 16);
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            wrapped.push('\n');
+        }
+        let words = line.trim_start_matches(' ');
+        let indent = line.len() - words.len();
+        wrapped.push_str(&line[..indent]);
+        let mut column = indent;
+        for (index, word) in words.split(' ').enumerate() {
+            let length = visible(word);
+            if index > 0 && column + 1 + length > width {
+                wrapped.push('\n');
+                wrapped.extend(core::iter::repeat_n(' ', indent + 2));
+                column = indent + 2;
+            } else if index > 0 {
+                wrapped.push(' ');
+                column += 1;
+            }
+            wrapped.push_str(word);
+            column += length;
+        }
+    }
+    wrapped
+}
+
+/// Returns the number of characters that a terminal shows, colours left out.
+fn visible(word: &str) -> usize {
+    let (mut shown, mut escaped) = (0, false);
+    for c in word.chars() {
+        match (escaped, c) {
+            (true, 'm') => escaped = false,
+            (true, _) => {}
+            (false, '\x1b') => escaped = true,
+            (false, _) => shown += 1,
+        }
+    }
+    shown
 }
 
 /// Buffer from which a test reads the output of a command. Clones share it.
@@ -370,6 +435,18 @@ mod tests {
         output.line("x").expect("it is not written yet");
         assert!(output.flush().is_err());
         assert!(output.line("x".repeat(LARGE_WRITE)).is_err());
+    }
+
+    #[test]
+    fn messages_are_broken_between_words_at_the_terminals_width() {
+        let text = "error: a long message\n  \x1b[32mtip:\x1b[0m do this and that\nshort";
+        assert_eq!(
+            wrapped(text, 16),
+            "error: a long\n  message\n  \x1b[32mtip:\x1b[0m do this\n    and that\nshort"
+        );
+        let name = "x".repeat(40);
+        assert_eq!(wrapped(&name, 16), name);
+        assert_eq!(wrapped("a  b", 80), "a  b");
     }
 
     struct Closed;

@@ -1,9 +1,13 @@
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 /// Interval at which the progress is printed, the first time after one interval.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// True while a line is shown.
+static SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// A line on the standard error that shows how far long work is, if that is a terminal. Dropping it
 /// clears it.
@@ -26,6 +30,7 @@ impl ProgressLine {
     pub(crate) fn show(&mut self, text: impl FnOnce() -> String) {
         if self.is_terminal && self.printed.elapsed() >= INTERVAL {
             (self.printed, self.shown) = (Instant::now(), true);
+            SHOWN.store(true, Ordering::Relaxed);
             let _ = write!(std::io::stderr(), "\r{}\x1b[K", text());
         }
     }
@@ -33,8 +38,15 @@ impl ProgressLine {
     /// Clears the line.
     pub(crate) fn clear(&mut self) {
         if core::mem::take(&mut self.shown) {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            clear_shown();
         }
+    }
+}
+
+/// Clears the line that is shown, if one is: something else is about to be printed on the terminal.
+pub(crate) fn clear_shown() {
+    if SHOWN.swap(false, Ordering::Relaxed) {
+        let _ = write!(std::io::stderr(), "\r\x1b[K");
     }
 }
 

@@ -64,7 +64,8 @@ Examples, with STREAMS=bench-1,bench-2,bench-3,bench-4,bench-5:
   dlog sim --latency recorded:attempts.txt --rate 200 --stall 1:10s-20s
       what a stalled stream would do to these latencies
 
-Exit status: 1 if a record was not written, or is not there when it is read back.")]
+Exit status: 1 if a record was not written, or is not there when it is read back; 3 if the outcome
+of one is unknown.")]
 pub(crate) struct Args {
     #[command(flatten)]
     to: PlaceAndStreams,
@@ -328,7 +329,7 @@ fn verdict(report: &Report) -> Result<(), CliError> {
         ..
     } = report.measured;
     if not_written + unknown > 0 {
-        return Err(CliError::already_reported());
+        return Err(CliError::already_reported().with_unknown_outcome(unknown > 0));
     }
     Ok(())
 }

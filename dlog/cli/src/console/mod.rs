@@ -21,6 +21,7 @@ pub(crate) use session::{LineCounts, RecordDigest, SessionEnd, run};
 pub(crate) use writer::{ConnectedWriter, open_keyed};
 
 use super::output::note;
+use super::progress_line::ProgressLine;
 use super::target::{PlaceAndStreams, TargetArgs};
 use super::writer_args::{WriterArgs, settings_error};
 use super::{CliError, Format, Output, Shutdown};
@@ -32,8 +33,8 @@ use super::{CliError, Format, Output, Shutdown};
 /// command; typed lines are kept in the history file under the user's data folder. From a pipe it
 /// ends when the input has ended and every line has been acknowledged, also if its own output is
 /// closed. A line ends with LF or CR LF, which are not part of the record. A line that fails is
-/// reported with the reason, the next lines are still written, and the exit status is 1. The
-/// default settings are the tutorial's.
+/// reported with the reason, the next lines are still written, and the exit status is 1, or 3 if a
+/// line that failed may have been written. The default settings are the tutorial's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
@@ -105,7 +106,15 @@ impl Args {
             kind,
         } = input(&writer, output, shutdown)?;
         let report = LineReporter::new(self.format, verbose > 0, self.attempts);
-        let result = run(lines, &writer, &output, report, shutdown, &mut |_, _| {}).await;
+        let (mut progress, mut written) = (ProgressLine::new(), 0_u64);
+        let mut on_written = |_, _| {
+            written += 1;
+            if kind == InputKind::Pipe {
+                progress.show(|| format!("{written} lines acknowledged"));
+            }
+        };
+        let result = run(lines, &writer, &output, report, shutdown, &mut on_written).await;
+        progress.clear();
         writer.close().await;
         restore_terminal();
         if self.stats {

@@ -80,6 +80,8 @@ pub(crate) struct SessionEnd {
     pub(crate) counts: LineCounts,
     /// Number of the last line that was read.
     last_line: u64,
+    /// Number of failed lines that may have been written.
+    unknown: u64,
     /// A shutdown request ended the session before the end of the input.
     interrupted: bool,
 }
@@ -93,12 +95,14 @@ impl SessionEnd {
     pub(crate) fn verdict(self, input: InputKind, output: &Output) -> Result<(), CliError> {
         let LineCounts { written, failed } = self.counts;
         let (written, failed_lines) = (counted(written, "line"), counted(failed, "line"));
+        let is_unknown = self.unknown > 0;
         if self.interrupted && input == InputKind::Pipe {
-            return Err(CliError::failure(format!(
+            let failure = CliError::failure(format!(
                 "interrupted before the end of the input: {written} acknowledged, \
                  {failed_lines} failed; nothing after line {} was written",
                 self.last_line
-            )));
+            ));
+            return Err(failure.with_unknown_outcome(is_unknown));
         }
         let printed = output.check();
         match (failed, printed) {
@@ -106,12 +110,13 @@ impl SessionEnd {
                 printed.map_err(|error| error.with_detail(&format!("; {written} acknowledged")))
             }
             // Each of them was reported when it failed.
-            (1.., Ok(())) => Err(CliError::already_reported()),
+            (1.., Ok(())) => Err(CliError::already_reported().with_unknown_outcome(is_unknown)),
             (1.., Err(error)) => Err(CliError::failure(format!(
                 "{failed_lines} failed, {written} acknowledged; not all results were printed: \
                  {}",
                 error.reason()
-            ))),
+            ))
+            .with_unknown_outcome(is_unknown)),
         }
     }
 }
@@ -264,11 +269,15 @@ impl Session<'_> {
     fn finish(&mut self, line: FinishedLine) -> Result<(), CliError> {
         self.report.line(line.number, &line.outcome, self.output)?;
         self.stall.line_finished(&line.outcome, self.output);
-        if line.outcome.result.is_ok() {
-            self.end.counts.written += 1;
-            (self.on_written)(line.digest, line.done);
-        } else {
-            self.end.counts.failed += 1;
+        match &line.outcome.result {
+            Ok(_) => {
+                self.end.counts.written += 1;
+                (self.on_written)(line.digest, line.done);
+            }
+            Err(failure) => {
+                self.end.counts.failed += 1;
+                self.end.unknown += u64::from(failure.state == WriteState::Unknown);
+            }
         }
         Ok(())
     }
@@ -658,5 +667,25 @@ mod tests {
             "{error}"
         );
         assert!(end.verdict(InputKind::Terminal, &output).is_ok());
+    }
+
+    #[test]
+    fn a_line_that_may_have_been_written_decides_the_exit_status() {
+        let output = Output::to(Vec::new());
+        let status = |failed, unknown, interrupted| {
+            let end = SessionEnd {
+                counts: LineCounts { written: 1, failed },
+                unknown,
+                last_line: 2,
+                interrupted,
+            };
+            let verdict = end.verdict(InputKind::Pipe, &output);
+            verdict.map_or_else(|error| error.exit_status(), |()| crate::EXIT_OK)
+        };
+        assert_eq!(status(0, 0, false), crate::EXIT_OK);
+        assert_eq!(status(2, 0, false), crate::EXIT_FAILURE);
+        assert_eq!(status(2, 1, false), 3);
+        assert_eq!(status(0, 0, true), crate::EXIT_FAILURE);
+        assert_eq!(status(1, 1, true), 3);
     }
 }

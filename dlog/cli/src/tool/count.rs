@@ -4,6 +4,7 @@ use distributedlog::Dlsn;
 use serde::Serialize;
 
 use super::super::output;
+use super::super::progress_line::ProgressLine;
 use super::super::record_text;
 use super::super::streams::StreamSelection;
 use super::super::target::UriArg;
@@ -118,7 +119,9 @@ async fn count_records(
         records: 0,
         damaged_sets: 0,
     };
+    let mut progress = ProgressLine::new();
     while let Some(event) = reader.next_available().await? {
+        progress.show(|| format!("{name}: {} records so far", counted.records));
         if end.is_some_and(|end| event.dlsn() > end) {
             break;
         }

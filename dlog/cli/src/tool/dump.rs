@@ -4,6 +4,7 @@ use distributedlog::Dlsn;
 
 use super::super::output;
 use super::super::position::Position;
+use super::super::progress_line::ProgressLine;
 use super::super::record_text::{self, hex};
 use super::super::since::Since;
 use super::super::streams::parse_name;
@@ -133,6 +134,7 @@ impl Args {
     async fn print_all(&self, output: &Output, mut reader: LogReader) -> Result<u64, CliError> {
         let (mut printed, mut damaged) = (0, 0_u64);
         let mut time = WrittenTime::default();
+        let mut progress = ProgressLine::new();
         while self.limit != Some(printed) {
             let next = match reader.next_buffered() {
                 Some(event) => Some(event),
@@ -148,6 +150,9 @@ impl Args {
                 Some(ReadEvent::Record(record)) => {
                     self.print(output, &record, &mut time)?;
                     printed += 1;
+                    if !output.is_terminal() {
+                        progress.show(|| format!("{printed} records"));
+                    }
                 }
                 Some(ReadEvent::Malformed(set)) => {
                     tracing::error!("stream {}: {set}; skipped", self.stream);
