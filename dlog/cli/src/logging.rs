@@ -100,8 +100,8 @@ fn subscriber(
         .finish()
 }
 
-/// Returns the subscriber that writes a JSON object for each event: `timestamp`, `level`, `message`,
-/// `target`, and the event's fields.
+/// Returns the subscriber that writes a JSON object for each event: `timestamp`, `level`,
+/// `message`, `target`, and the event's fields.
 fn json_subscriber(
     filter: EnvFilter,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,

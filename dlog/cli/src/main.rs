@@ -65,7 +65,9 @@ mod writer_args;
 pub(crate) use args::Cli;
 pub(crate) use error::CliError;
 
-pub(crate) use error::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
+#[cfg(test)]
+pub(crate) use error::EXIT_FAILURE;
+pub(crate) use error::{EXIT_OK, EXIT_UNKNOWN, EXIT_USAGE};
 pub(crate) use output::{Format, Output};
 pub(crate) use shutdown::Shutdown;
 

@@ -19,8 +19,8 @@ use super::position::Position;
 use super::target::Target;
 use super::writer_args::{QuickstartWriterArgs, settings_error};
 use super::{
-    CliError, EXIT_FAILURE, Format, Output, Shutdown, local, namespace, port, proxy, record_text,
-    streams, tail,
+    CliError, EXIT_OK, EXIT_UNKNOWN, Format, Output, Shutdown, local, namespace, port, proxy,
+    record_text, streams, tail,
 };
 use distributedlog_proxy::{Proxy, ProxyError, RunningProxy, Settings};
 use distributedlog_reader::{
@@ -136,12 +136,15 @@ impl Args {
         print_totals(end.counts, output)?;
         match end.verdict(kind, output) {
             // The last line counts what was reported line by line.
-            Err(error) if error.exit_status() == EXIT_FAILURE && error.report(false).is_none() => {
+            Err(error) if error.exit_status() != EXIT_OK && error.report(false).is_none() => {
                 Err(CliError::failure(format!(
                     "not acknowledged: {}",
                     counted(end.counts.failed, "line")
-                )))
+                ))
+                .with_unknown_outcome(error.exit_status() == EXIT_UNKNOWN))
             }
+            // A service manager, or the terminal that closes, ends the demonstration.
+            Err(_) if shutdown.is_terminated() && end.counts.failed == 0 => Ok(()),
             verdict => verdict,
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Shutdown {
 #[derive(Debug, Default)]
 struct Hangups {
     reloads: AtomicBool,
+    /// SIGTERM or SIGHUP requested the drain.
+    terminated: AtomicBool,
     /// Number of signals for which a command that reloads files has to do so.
     received: watch::Sender<u64>,
 }
@@ -74,15 +76,21 @@ impl Shutdown {
     /// Waits for a signal that requests a drain, and passes on those that request a reload.
     async fn first(&self, signals: &mut Signals) {
         // Bounded: each round is a signal.
-        while signals.next().await == Asked::Hangup {
-            if self.hangups.reloads.load(Ordering::Relaxed) {
-                self.hangups.received.send_modify(|count| *count += 1);
-            } else if service_manager::is_present() {
-                tracing::info!("SIGHUP: there are no files to read again");
-            } else if !signals.ignore_hangup {
-                return;
+        loop {
+            match signals.next().await {
+                Asked::End => return,
+                Asked::Terminate => break,
+                Asked::Hangup if self.hangups.reloads.load(Ordering::Relaxed) => {
+                    self.hangups.received.send_modify(|count| *count += 1);
+                }
+                Asked::Hangup if service_manager::is_present() => {
+                    tracing::info!("SIGHUP: there are no files to read again");
+                }
+                Asked::Hangup if !signals.ignore_hangup => break,
+                Asked::Hangup => {}
             }
         }
+        self.hangups.terminated.store(true, Ordering::Relaxed);
     }
 
     /// Returns a receiver that changes at each SIGHUP. From now on SIGHUP requests no drain.
@@ -90,6 +98,11 @@ impl Shutdown {
     pub(crate) fn reloads(&self) -> watch::Receiver<u64> {
         self.hangups.reloads.store(true, Ordering::Relaxed);
         self.hangups.received.subscribe()
+    }
+
+    /// Returns true if SIGTERM or SIGHUP requested the drain: no user who types.
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.hangups.terminated.load(Ordering::Relaxed)
     }
 
     /// Requests the drain.
@@ -119,8 +132,11 @@ impl Shutdown {
 /// Kind of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    /// SIGINT, SIGTERM, or Ctrl-C.
+    /// SIGINT, or Ctrl-C.
     End,
+    /// SIGTERM.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no signals"))]
+    Terminate,
     /// SIGHUP.
     #[cfg_attr(not(unix), expect(dead_code, reason = "there are no signals"))]
     Hangup,
@@ -153,7 +169,7 @@ impl Signals {
     async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::End,
-            _ = self.terminate.recv() => Asked::End,
+            _ = self.terminate.recv() => Asked::Terminate,
             _ = self.hangup.recv() => Asked::Hangup,
         }
     }

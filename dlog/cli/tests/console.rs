@@ -149,7 +149,8 @@ fn quickstart_goes_round_stalled_streams_and_says_what_a_line_waits_for() {
     );
     let page = results.with("http://");
     let (_, address) = page.split_once("http://").expect("it was found by it");
-    let address = address.split(' ').next().expect("the address comes first");
+    let address = address.split(['/', ' ']).next();
+    let address = address.expect("the address comes first");
     let stall = |method, stream| {
         http(
             address,
