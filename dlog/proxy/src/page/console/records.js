@@ -36,7 +36,7 @@ export class Record {
   /** Returns what its row shows. */
   summary(form) {
     if (this.malformed !== undefined) return `⚠ ${this.malformed}`;
-    if (form === "hex" || this.text === undefined) return hexOf(this.bytes.subarray(0, 48)) + (this.bytes.length > 48 ? " …" : "");
+    if (this.isHex(form)) return hexOf(this.bytes.subarray(0, 48)) + (this.bytes.length > 48 ? " …" : "");
     const text = this.text.slice(0, ROW_CHARACTERS).replace(/\s+/g, " ");
     return printable(text) + (this.text.length > ROW_CHARACTERS ? " …" : "");
   }
@@ -44,7 +44,7 @@ export class Record {
   /** Returns the whole record, or its first 64 KiB, in a form. */
   shown(form) {
     if (this.malformed !== undefined) return printable(this.malformed);
-    if (form === "hex" || this.text === undefined) return dump(this.bytes.subarray(0, OPEN_BYTES));
+    if (this.isHex(form)) return dump(this.bytes.subarray(0, OPEN_BYTES));
     if (form === "json" && this.bytes.length <= OPEN_BYTES) {
       try {
         return printable(JSON.stringify(JSON.parse(this.text), null, 2));
@@ -53,6 +53,11 @@ export class Record {
       }
     }
     return printable(this.text.slice(0, OPEN_BYTES));
+  }
+
+  /** Returns true if it is shown in hex, whose lines must not be broken. */
+  isHex(form) {
+    return this.malformed === undefined && (form === "hex" || this.text === undefined);
   }
 
   get isCut() {
@@ -138,7 +143,10 @@ export class RecordTable {
     this.form = form;
     for (const record of this.records) {
       setText(record.row.querySelector(".content"), record.summary(form));
-      if (record.opened) setText(record.opened.querySelector("pre"), record.shown(form));
+      const shown = record.opened?.querySelector("pre");
+      if (!shown) continue;
+      setText(shown, record.shown(form));
+      shown.classList.toggle("hex", record.isHex(form));
     }
   }
 
@@ -176,7 +184,7 @@ export class RecordTable {
         "td",
         { colspan: 4 },
         h("dl", { class: "facts" }, facts.map(([title, value]) => h("div", {}, h("dt", {}, title), h("dd", {}, value)))),
-        h("pre", { tabindex: "0", dir: "auto", "aria-label": `Record ${record.dlsn}`, role: "region" }, record.shown(this.form)),
+        h("pre", { class: record.isHex(this.form) ? "hex" : null, tabindex: "0", dir: "auto", "aria-label": `Record ${record.dlsn}`, role: "region" }, record.shown(this.form)),
         record.isCut && h("p", { class: "note" }, "The first 64 KiB. Save the record to see all of it."),
         h("div", { class: "buttons" }, this.actions(record)),
       ),

@@ -314,7 +314,7 @@ export class StreamView {
   save() {
     const records = this.table.records;
     download(`${this.stream.replace(/[^\w.-]+/g, "-")}.ndjson`, records.map((record) => record.toLine()), "application/x-ndjson");
-    this.context.say(`${count(records.length)} records were saved.`);
+    this.context.say(`${count(records.length)} ${records.length === 1 ? "record was" : "records were"} saved.`);
   }
 
   async write() {
