@@ -8,7 +8,11 @@ import { Streams } from "./streams.js";
 import { Tail } from "./tail.js";
 
 const STREAMS = ["page-1", "page-2", "page-3", "page-4", "page-5"];
-const TICK_MS = 20;
+/**
+ * Time between two ticks that write. At 100 records/s each is one record: of two, the second would wait for the first one's answer, and half of the
+ * latencies would be those of two requests.
+ */
+const TICK_MS = 10;
 /** Longest gap between two ticks whose records are written late, in milliseconds. Of a longer gap, as after a sleep, the rest is not written. */
 const MAX_GAP_MS = 200;
 
