@@ -20,8 +20,15 @@ const VIEWS = [
 const context = {
   overview: undefined,
   rights: { read: true },
-  /** Returns true if the proxy allows this client an action: `write`, `create` or `admin`. */
-  may: (action) => context.rights[action] === true,
+  /**
+   * Returns true if the proxy allows this client an action, `write`, `create` or `admin`, with some stream or with this one. The proxy
+   * checks each request again.
+   */
+  may(action, stream) {
+    const patterns = context.access?.streams ?? [];
+    if (stream === undefined || patterns.length === 0) return context.rights[action] === true;
+    return patterns.some(({ pattern, may }) => may[action] === true && matches(pattern, stream));
+  },
   say(text) {
     const said = $("said");
     said.hidden = text === "";
@@ -30,6 +37,12 @@ const context = {
     context.saying = setTimeout(() => (said.hidden = true), 8000);
   },
 };
+
+/** Returns true if a name matches a pattern, in which `*` stands for any text. */
+function matches(pattern, name) {
+  const parts = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join("[^]*")}$`).test(name);
+}
 
 /** A view that shows the overview. */
 class OverviewView {
@@ -112,7 +125,7 @@ function showWho() {
   const { principal, how } = context.access;
   const parts = [principal ? printable(principal) : undefined, context.overview && printable(context.overview.proxy.address)].filter(Boolean);
   $("who").replaceChildren(
-    ...(["write", "create", "admin"].some(context.may) ? [] : [h("span", { class: "pill", title: `Access: ${how}` }, "read only")]),
+    ...(["write", "create", "admin"].some((action) => context.may(action)) ? [] : [h("span", { class: "pill", title: `Access: ${how}` }, "read only")]),
     h("span", {}, parts.join(" · ")),
     ...(token.get() ? [h("button", { type: "button", class: "quiet", onclick: forget }, "Forget token")] : []),
   );

@@ -25,7 +25,7 @@ export class StreamView {
     this.table = new RecordTable((record) => this.actionsOf(record));
     this.more = h("button", { type: "button", hidden: true, onclick: () => this.read(this.place) }, "Next records");
     this.halt = h("button", { type: "button", hidden: true, onclick: () => this.stop() }, "Stop");
-    const may = (action) => context.may(action);
+    const may = (action) => context.may(action, stream);
     main.replaceChildren(
       h("p", { class: "crumb" }, h("a", { href: "#/streams" }, "Streams")),
       h(
@@ -307,7 +307,7 @@ export class StreamView {
     return [
       h("button", { type: "button", onclick: () => download(name, [record.bytes]) }, "Save"),
       h("button", { type: "button", onclick: () => navigator.clipboard?.writeText(record.shown(this.table.form)).then(() => this.context.say("Copied.")) }, "Copy"),
-      this.context.may("admin") && h("button", { type: "button", onclick: () => this.truncate(record.dlsn) }, "Truncate before this…"),
+      this.context.may("admin", this.stream) && h("button", { type: "button", onclick: () => this.truncate(record.dlsn) }, "Truncate before this…"),
     ].filter(Boolean);
   }
 
