@@ -41,11 +41,11 @@ recipe=$(printf '%s %s' "$version" "$(sha256sum <tests/lib/targets.sh)" | sha256
 sysroot=${XDG_CACHE_HOME:-$HOME/.cache}/distributedlog-tests/sysroot-$recipe
 
 build_std() {
-    local target=$1 crates=$2 features=$3 out=$sysroot/lib/rustlib/$1/lib work
+    local target=$1 crates=$2 features=$3 panic=${4:-abort} out=$sysroot/lib/rustlib/$1/lib work
     work=$(mktemp -d)
     mkdir -p "$work/src"
     echo '#![no_std]' >"$work/src/lib.rs"
-    printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2021"\n[profile.release]\npanic = "abort"\n' >"$work/Cargo.toml"
+    printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2021"\n[profile.release]\npanic = "%s"\n' "$panic" >"$work/Cargo.toml"
     # Bitcode, because a link with LTO needs it. RUSTC_BOOTSTRAP holds for this one build of the library itself.
     (cd "$work" && RUSTC=$compiler RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes cargo build -q --release \
         -Zbuild-std="$crates" ${features:+-Zbuild-std-features="$features"} --target "$target" --target-dir "$work/target")
@@ -63,6 +63,8 @@ for target in "${missing[@]}"; do
         case $target in
         *-none-*) build_std "$target" core,alloc,compiler_builtins compiler-builtins-mem ;;
         wasm32-*) build_std "$target" std,panic_abort,proc_macro,test panic-unwind ;;
+        # Programs for Linux unwind: a task that panics does not end the others.
+        *-linux-*) build_std "$target" std,panic_unwind,proc_macro panic-unwind unwind ;;
         *) build_std "$target" std,panic_abort,proc_macro panic-unwind ;;
         esac
         echo "built in $((SECONDS - began)) s"
