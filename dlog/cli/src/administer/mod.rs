@@ -18,7 +18,9 @@ use super::{CliError, namespace};
 
 pub(crate) use change::{create, delete};
 pub(crate) use retention::{Change, LimitsJson, retention};
-pub(crate) use show::{ShownLedger, ShownLedgers, Truncated, show};
+#[cfg(feature = "bookkeeper")]
+pub(crate) use show::{ShownLedger, Truncated};
+pub(crate) use show::{ShownLedgers, show};
 pub(crate) use truncate::{Before, truncate};
 
 /// The streams of a place.
