@@ -156,7 +156,7 @@ async fn the_records_of_a_key_are_in_one_stream_in_their_order() {
         .filter(|it| it["record"].is_u64())
         .enumerate()
     {
-        let stream = streams.entry(number % 7).or_insert(&it["stream"]);
+        let stream = streams.entry(number % 7).or_insert_with(|| &it["stream"]);
         assert_eq!(*stream, &it["stream"], "{it}");
     }
     let mut last: BTreeMap<String, i64> = BTreeMap::new();
