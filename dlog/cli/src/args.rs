@@ -13,7 +13,7 @@ use super::output;
 use super::{
     CliError, Output, Shutdown, bench, completions, config, console, doctor, local, man,
     multi_reader, original, proxy, quickstart, read, sim, store, streams_command, target, token,
-    tool, write,
+    tool, top, write,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Streams(Box<streams_command::Args>),
     // Many flags, hence the box.
     Tool(Box<tool::Args>),
+    // Many flags, hence the box.
+    Top(Box<top::Args>),
     Store(store::Args),
     #[cfg(feature = "bookkeeper")]
     Admin(admin::Args),
@@ -238,6 +240,7 @@ impl Cli {
             | Command::Read(_)
             | Command::Tail(_)
             | Command::Streams(_)
+            | Command::Top(_)
             | Command::Tool(_)
             | Command::Store(_)
             | Command::MultiReader(_)
@@ -306,6 +309,7 @@ impl Command {
             Self::Write(args) => args.run(output, &shutdown).await,
             Self::Read(args) => args.run(output, &shutdown).await,
             Self::Tail(args) => args.run(output, &shutdown).await,
+            Self::Top(args) => args.run(output, &shutdown).await,
             Self::Streams(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Tool(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::Store(args) => until_shutdown(&shutdown, args.run(output)).await,

@@ -58,6 +58,7 @@ mod tail;
 mod target;
 mod token;
 mod tool;
+mod top;
 mod version;
 mod write;
 mod writer_args;

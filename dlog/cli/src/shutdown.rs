@@ -68,6 +68,7 @@ impl Shutdown {
             while signals.next().await == Asked::Hangup {}
             note("dlog: ended at once by a second interrupt; writes in flight were not finished");
             super::console::restore_terminal();
+            super::top::restore_screen();
             std::process::exit(i32::from(EXIT_FAILURE));
         });
         shutdown

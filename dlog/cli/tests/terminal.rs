@@ -319,3 +319,44 @@ fn a_command_line_that_cannot_be_used_is_quoted_without_its_control_characters()
     assert!(!user.shown.contains('\x1b'), "{:?}", user.shown);
     assert_eq!(user.sees_the_end().code(), Some(2));
 }
+
+/// Returns the mode of the user's terminal, and of the screen that a program left there.
+fn mode_of(user: &User) -> (bool, bool) {
+    use rustix::termios::LocalModes;
+    let mode = rustix::termios::tcgetattr(&user.keyboard).expect("it is a terminal");
+    let modes = mode.local_modes;
+    (
+        modes.contains(LocalModes::ICANON),
+        modes.contains(LocalModes::ECHO),
+    )
+}
+
+#[test]
+fn top_shows_proxies_and_streams_obeys_keys_and_restores_the_terminal() {
+    let home = folder();
+    let mut served = User::runs("quickstart -p 0 --http-port 0", home.path());
+    served.sees("[dlog] > ");
+    let (_, rest) = served.shown.split_once("demo     ").expect("it names it");
+    let (url, _) = rest.split_once("/demo").expect("it names it");
+    let url = url.to_owned();
+    for end in ["q", "\u{3}"] {
+        let mut user = User::runs(&format!("top {url}"), home.path());
+        user.sees("\x1b[?1049h");
+        user.sees("dlog top, streams by rate");
+        user.sees("ready");
+        user.sees("basic-stream-3");
+        assert_eq!(mode_of(&user), (false, false));
+        user.types("b");
+        user.sees("streams by size");
+        if end == "q" {
+            user.types(end);
+        } else {
+            // The terminal is not the controlling one, so that the key is no signal.
+            let id = rustix::process::Pid::from_child(&user.child.0);
+            rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+        }
+        user.sees("\x1b[?25h\x1b[?1049l");
+        assert_eq!(user.child.0.wait().expect("it was started").code(), Some(0));
+        assert_eq!(mode_of(&user), (true, true));
+    }
+}
