@@ -98,6 +98,24 @@ async fn ctrl_c_ends_the_measurement_and_prints_what_was_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn measured_latencies_are_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let local = Local::start(folder.path(), 0).await;
+    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
+    let plot = folder.path().join("plot.svg");
+    let file = plot.to_str().expect("a plain name");
+    let flags = ["--records", "200", "--warm-up", "0s", "--plot"];
+    let report = report(bench(&proxy, &[&flags[..], &[file]].concat()), 0).await;
+    assert_eq!(report["records_written"], 200);
+    let drawn = std::fs::read_to_string(&plot).expect("it was drawn");
+    for part in ["<svg", "Latencies of 200 writes", "attempts", "polyline"] {
+        assert!(drawn.contains(part), "{part}");
+    }
+    let wrong = bench(&proxy, &["--plot", "plot.gif"]);
+    let _ = wrong.until_exit().await.with_code(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_that_no_proxy_takes_are_counted_and_end_in_status_1() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;

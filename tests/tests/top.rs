@@ -11,8 +11,10 @@ async fn snapshots_have_what_was_written_through_a_proxy() {
     let mut proxy = Proxy::start(StoreOf::In(folder.path()), 0, &flags).await;
     let find = |_, line: &str| line.strip_prefix("HTTP on ").map(str::to_owned);
     let http = proxy.process.until_line("its HTTP port", find).await;
+    // Without hedges a slow machine stores each record once.
     let write = [
         "write",
+        "--no-hedging",
         "--to",
         &http,
         "top-1,top-2",

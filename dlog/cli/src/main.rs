@@ -34,6 +34,8 @@ mod namespace;
 mod original;
 mod output;
 mod place;
+#[cfg(feature = "plots")]
+mod plot;
 mod port;
 mod position;
 mod position_file;

@@ -3,6 +3,8 @@
 mod latencies;
 mod load;
 mod payload;
+#[cfg(feature = "plots")]
+mod plot;
 mod report;
 mod source;
 mod verify;
@@ -115,6 +117,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 
+    /// Draw the latencies of writes and of attempts to this file, by its name as SVG or PNG
+    #[arg(long, value_name = "FILE", hide = cfg!(not(feature = "plots")))]
+    plot: Option<PathBuf>,
+
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: ReportFormat,
@@ -142,6 +148,7 @@ impl Args {
     /// The settings are invalid, no proxy answers, a record was not written, or the records that
     /// were read back are not those that were acknowledged.
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
+        self.check_plot()?;
         if self.verify.is_some() && self.size < payload::HEADER_BYTES {
             return Err(CliError::usage(format!(
                 "records of {} bytes have no room for the number by which --verify knows them",
@@ -172,6 +179,10 @@ impl Args {
         for writer in &writers {
             writer.close().await;
         }
+        #[cfg(feature = "plots")]
+        if let Some(file) = &self.plot {
+            plot::draw(&all, file)?;
+        }
         if let Some(file) = &self.record {
             write_recording(file, &all)?;
         }
@@ -194,6 +205,23 @@ impl Args {
         }
         self.print(&report, output)?;
         verdict(&report)
+    }
+
+    /// Checks that the plot can be drawn, before anything is written.
+    #[cfg(feature = "plots")]
+    fn check_plot(&self) -> Result<(), CliError> {
+        self.plot.as_deref().map_or(Ok(()), |file| {
+            super::plot::PlotFormat::from_path(file).map(drop)
+        })
+    }
+
+    /// Refuses to draw: this binary was built without plots.
+    #[cfg(not(feature = "plots"))]
+    fn check_plot(&self) -> Result<(), CliError> {
+        if self.plot.is_some() {
+            return Err(super::features::missing("--plot", "plots"));
+        }
+        Ok(())
     }
 
     fn in_flight(&self) -> usize {

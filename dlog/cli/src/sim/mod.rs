@@ -176,9 +176,9 @@ impl Args {
     /// Checks that the plot can be drawn, before anything is simulated.
     #[cfg(feature = "plots")]
     fn check_plot(&self) -> Result<(), CliError> {
-        self.plot
-            .as_deref()
-            .map_or(Ok(()), |file| plot::PlotFormat::from_path(file).map(|_| ()))
+        self.plot.as_deref().map_or(Ok(()), |file| {
+            super::plot::PlotFormat::from_path(file).map(|_| ())
+        })
     }
 
     /// Refuses to draw: this binary was built without plots.

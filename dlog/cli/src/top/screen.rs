@@ -1,5 +1,5 @@
-//! The terminal as a screen: its own page, no cursor, keys without a line end. crossterm and ratatui
-//! would bring about 30 crates for what takes these lines.
+//! The terminal as a screen: its own page, no cursor, keys without a line end. crossterm and
+//! ratatui would bring many crates for what takes these lines.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
