@@ -45,13 +45,20 @@ mod missing {
             Command::Proxy(args) => args.run(&output, &shutdown).await,
             Command::ConsoleMultiWriter(args) => args.run(&output, 0, &shutdown).await,
             Command::Sim(args) => args.run(&output, &shutdown).await,
+            Command::Write(args) => args.run(&output, &shutdown).await,
+            Command::Bench(args) => args.run(&output, &shutdown).await,
             Command::Quickstart(_)
             | Command::Local(_)
+            | Command::Read(_)
+            | Command::Tail(_)
+            | Command::Streams(_)
+            | Command::Top(_)
             | Command::Tool(_)
             | Command::Store(_)
             | Command::MultiReader(_)
-            | Command::Bench(_)
             | Command::Doctor(_)
+            | Command::Config(_)
+            | Command::Context(_)
             | Command::Completions(_)
             | Command::Token(_)
             | Command::Man(_) => panic!("{line} needs no feature"),
@@ -71,6 +78,7 @@ mod missing {
     #[tokio::test]
     async fn a_plot_is_refused_before_anything_is_simulated() {
         refused("dlog sim a --plot tail.svg", "plots").await;
+        refused("dlog bench inet!127.0.0.1:1 a --plot tail.svg", "plots").await;
     }
 
     #[cfg(not(feature = "zookeeper"))]
@@ -82,6 +90,8 @@ mod missing {
             "dlog proxy --data /nowhere/at/all --zookeeper-login /nowhere/login",
             "dlog console-multi-writer zk!127.0.0.1:1!/proxies a",
             "dlog console-multi-writer serverset!127.0.0.1:1!/proxies a",
+            "dlog write zk!127.0.0.1:1!/proxies a -m text",
+            "dlog bench zk!127.0.0.1:1!/proxies a",
         ] {
             refused(line, "zookeeper").await;
         }

@@ -127,6 +127,9 @@ fn an_invalid_value_is_refused_with_its_flag_the_reason_and_a_correct_form() {
         ("dlog tool cretae -e 1", &["cretae", "create"]),
         ("dlog quikstart", &["quickstart"]),
     ] {
+        if cfg!(not(feature = "bookkeeper")) && line.starts_with("dlog admin") {
+            continue;
+        }
         let text = refused(line);
         for part in parts {
             assert!(
