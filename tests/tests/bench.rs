@@ -116,7 +116,7 @@ async fn measured_latencies_are_drawn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_no_proxy_takes_are_counted_and_end_in_status_1() {
+async fn records_that_no_proxy_takes_are_counted_and_decide_the_status() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
     create_streams(&local).await;
@@ -132,8 +132,14 @@ async fn records_that_no_proxy_takes_are_counted_and_end_in_status_1() {
     let bench = bench(&proxy, &flags);
     until_a_record_is_stored(&local).await;
     proxy.process.kill_9().await;
-    let report = report(bench, 1).await;
-    let failed = [&report["records_unknown"], &report["records_not_written"]];
-    let failed: u64 = failed.iter().filter_map(|count| count.as_u64()).sum();
-    assert!(failed > 0 && report["last_failure"].is_string(), "{report}");
+    let ended = bench.until_exit().await;
+    let report: Value = serde_json::from_str(&ended.text(From::Stdout)).expect("a report");
+    let count = |name: &str| report[name].as_u64().expect("a count");
+    let (unknown, failed) = (count("records_unknown"), count("records_not_written"));
+    assert!(
+        unknown + failed > 0 && report["last_failure"].is_string(),
+        "{report}"
+    );
+    // What was in flight when the proxy was killed may have been written.
+    let _ = ended.with_code(if unknown > 0 { 3 } else { 1 });
 }
