@@ -164,6 +164,30 @@ async fn a_reader_of_the_output_that_goes_away_is_no_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_streams_those_that_do_not_exist_yet_are_left_out_or_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (local, proxy, http) = stack(folder.path()).await;
+    write(&proxy, "read-2", ["first".to_owned()].into_iter()).await;
+    for at in [local.uri().to_string(), http.clone()] {
+        let ended = reading("read", &at, &[]).until_exit().await.with_code(0);
+        assert_eq!(ended.text(From::Stdout), "first");
+        let _ = ended.complaining("log stream read-1 does not exist and is left out");
+    }
+    let mut followers = Vec::new();
+    for at in [local.uri().to_string(), http] {
+        let mut follower = reading("read", &at, &["--follow", "-n", "2"]);
+        let first = |_, line: &str| (line == "first").then_some(());
+        follower.until_line("the record that is there", first).await;
+        followers.push(follower);
+    }
+    write(&proxy, "read-3", ["second".to_owned()].into_iter()).await;
+    for follower in followers {
+        let ended = follower.until_exit().await.with_code(0);
+        assert!(ended.text(From::Stdout).ends_with("second"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_does_not_exist_is_named_with_the_command_that_creates_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let (local, _proxy, http) = stack(folder.path()).await;

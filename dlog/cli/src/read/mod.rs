@@ -24,7 +24,8 @@ use template::Template;
 ///
 /// Reads a namespace, or the HTTP port of a proxy, from the oldest record to the present end.
 /// Several streams are merged: a record that a writer wrote to two of them, because one was slow,
-/// is printed once. Ctrl-C ends it.
+/// is printed once. Of several streams, those that do not exist are left out; --follow waits for
+/// them. Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

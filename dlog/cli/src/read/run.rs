@@ -3,8 +3,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use distributedlog_reader::{MergeSettings, MultiStreamReader, ReadError, Source, StreamRecord};
-use distributedlog_store::StreamName;
+use distributedlog_reader::{
+    MergeSettings, MultiStreamReader, ReadError, ReadFrom, Source, StreamRecord,
+};
+use distributedlog_store::{StoreError, StreamName};
 use futures_util::FutureExt as _;
 
 use super::super::administer::{self, Administered};
@@ -86,12 +88,7 @@ impl Reading {
             (None, Some(since)) => Start::Time(since.unix_ms()),
             (None, None) => default,
         };
-        let mut starts = Vec::with_capacity(streams.len());
-        for stream in streams {
-            let described = at.store.describe(stream).await;
-            let info = described.map_err(|error| at.error(&error))?;
-            starts.push((stream.to_string(), start.in_stream(&info)));
-        }
+        let starts = starts(&at, streams, start, follows).await?;
         let place_text = place.to_string();
         let source: Source = match &place {
             Place::Http(url) => target.security.http_source(url).into(),
@@ -105,7 +102,7 @@ impl Reading {
             writers: self.window_writers,
         });
         let mut builder = MultiStreamReader::builder(source)
-            .streams(streams.iter().map(StreamName::as_str))
+            .streams(starts.iter().map(|(stream, _)| stream.as_str()))
             .position(saved)
             .merge(merge)
             .follow(follows);
@@ -134,6 +131,44 @@ impl Reading {
         let grep = self.grep.as_ref();
         grep.is_none_or(|regex| regex.is_match(payload) != self.invert)
     }
+}
+
+/// Returns the streams to read, and where to begin in each.
+///
+/// A writer creates the streams of its set as their turn comes, so some may not exist yet: they are
+/// waited for with `follows`, and are left out without.
+///
+/// # Errors
+/// None of the streams exists and `follows` is false, or one cannot be described.
+async fn starts(
+    at: &Administered<'_>,
+    streams: &[StreamName],
+    start: Start,
+    follows: bool,
+) -> Result<Vec<(String, ReadFrom)>, CliError> {
+    let mut starts = Vec::with_capacity(streams.len());
+    let mut missing = Vec::new();
+    for stream in streams {
+        match at.store.describe(stream).await {
+            Ok(info) => starts.push((stream.to_string(), start.in_stream(&info))),
+            Err(StoreError::StreamNotFound(_)) if follows => {
+                note(format_args!("log stream {stream} does not exist yet"));
+                // Whatever it will have is written from now on.
+                starts.push((stream.to_string(), ReadFrom::Start));
+            }
+            Err(error @ StoreError::StreamNotFound(_)) => missing.push((stream, error)),
+            Err(error) => return Err(at.error(&error)),
+        }
+    }
+    if let (true, Some((_, error))) = (starts.is_empty(), missing.first()) {
+        return Err(at.error(error));
+    }
+    for (stream, _) in missing {
+        note(format_args!(
+            "log stream {stream} does not exist and is left out"
+        ));
+    }
+    Ok(starts)
 }
 
 impl Session<'_> {
