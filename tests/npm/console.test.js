@@ -336,7 +336,7 @@ describe("the console", () => {
     await until("one is left", async () => (await rows.count()) === 1);
     await page.getByRole("button", { name: "Delete…" }).click();
     await page.keyboard.press("Escape");
-    assert.equal(await page.locator("dialog").count(), 0);
+    await until("the dialog is gone", async () => (await page.locator("dialog").count()) === 0);
     await page.getByRole("button", { name: "Delete…" }).click();
     await page.getByLabel("Type the stream's name").fill("console-made");
     await look(page, "delete");
