@@ -56,8 +56,8 @@ async fn bad_flags_are_usage_errors_that_name_the_flag() {
 #[tokio::test]
 async fn bad_uris_are_usage_errors_that_say_what_would_be_right() {
     for (uri, says) in [
-        ("127.0.0.1:7000", "is missing"),
-        ("http://127.0.0.1/x", "the scheme"),
+        ("127.0.0.1:7000", "is the port for clients of write proxies"),
+        ("ftp://127.0.0.1/x", "write a namespace"),
         ("distributedlog://127.0.0.1:0/x", "port"),
         ("distributedlog://127.0.0.1", "the namespace is missing"),
     ] {

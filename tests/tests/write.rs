@@ -17,6 +17,9 @@ async fn stack(folder: &Path) -> (Local, Proxy, String) {
     let mut proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &flags).await;
     let find = |_, line: &str| line.strip_prefix("HTTP on ").map(str::to_owned);
     let http = proxy.process.until_line("its HTTP port", find).await;
+    // A few records do not come to every stream, and the tests read all of them.
+    let create = Starting::dlog(["streams", "create", "--to", &http, STREAMS]).start();
+    let _ = create.until_exit().await.with_code(0);
     (local, proxy, http)
 }
 
