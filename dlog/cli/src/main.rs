@@ -45,6 +45,7 @@ mod quickstart;
 mod read;
 mod record_text;
 mod reload;
+mod replace_file;
 mod server_tls;
 mod service_manager;
 mod setting_flags;

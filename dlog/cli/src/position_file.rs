@@ -1,11 +1,12 @@
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::CliError;
 use super::place::Place;
+use super::replace_file::replace_file;
 use distributedlog_reader::MergePosition;
 use distributedlog_store::{StoreId, StreamName};
 
@@ -126,27 +127,13 @@ impl PositionFile {
     }
 
     fn replace(&self, position: &MergePosition) -> io::Result<()> {
-        let folder = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            Some(_) | None => Path::new("."),
-        };
         let content = Content {
             namespace: self.namespace.clone(),
             store: self.store.map(|store| store.to_string()),
             position: position.clone(),
         };
-        let mut file = tempfile::Builder::new()
-            .prefix(".dlog-position-")
-            .tempfile_in(folder)?;
-        file.write_all(&serde_json::to_vec(&content)?)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        // The new name must survive a power cut too, so the folder is synced as well. Windows
-        // cannot open folders, and needs no such sync.
-        match fs::File::open(folder) {
-            Ok(folder) => folder.sync_all(),
-            Err(_) => Ok(()),
-        }
+        let content = serde_json::to_vec(&content)?;
+        replace_file(&self.path, ".dlog-position-", &content, None)
     }
 
     fn foreign(&self, why: &str) -> CliError {

@@ -1,10 +1,10 @@
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use toml_edit::DocumentMut;
 
 use super::super::CliError;
+use super::super::replace_file::{folder_of, replace_file};
 use super::file::ConfigFile;
 
 /// Changes a configuration file. What `change` does not touch stays, comments too. The new text is
@@ -38,19 +38,9 @@ pub(crate) fn edit(
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     // A link, as managers of such files make it, stays one.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".dlog-config-")
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    if let Ok(metadata) = fs::metadata(&path) {
-        fs::set_permissions(file.path(), metadata.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(&path).map_err(|error| error.error)?;
-    Ok(())
+    fs::create_dir_all(folder_of(&path))?;
+    let permissions = fs::metadata(&path)
+        .ok()
+        .map(|metadata| metadata.permissions());
+    replace_file(&path, ".dlog-config-", text.as_bytes(), permissions)
 }

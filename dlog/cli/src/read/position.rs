@@ -1,11 +1,12 @@
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use distributedlog_reader::ReaderPosition;
 use serde::{Deserialize, Serialize};
 
 use super::super::CliError;
+use super::super::replace_file::replace_file;
 
 /// Maximum size of a file that is read: far above the largest that is written.
 const MAX_BYTES: u64 = 64 << 20;
@@ -76,21 +77,7 @@ impl SavedPosition {
     }
 
     fn replace(&self, content: &Content) -> io::Result<()> {
-        let folder = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            Some(_) | None => Path::new("."),
-        };
-        let mut file = tempfile::Builder::new()
-            .prefix(".dlog-position-")
-            .tempfile_in(folder)?;
-        file.write_all(&serde_json::to_vec(content)?)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        // The new name must survive a power cut too. Windows cannot open folders, and needs no
-        // such sync.
-        match fs::File::open(folder) {
-            Ok(folder) => folder.sync_all(),
-            Err(_) => Ok(()),
-        }
+        let content = serde_json::to_vec(content)?;
+        replace_file(&self.path, ".dlog-position-", &content, None)
     }
 }
