@@ -17,7 +17,7 @@ use super::target::Target;
 use super::{CliError, namespace};
 
 pub(crate) use change::{create, delete};
-pub(crate) use retention::{Change, LimitsJson, retention};
+pub(crate) use retention::{LimitsJson, RetentionFlags, retention};
 #[cfg(feature = "bookkeeper")]
 pub(crate) use show::{ShownLedger, Truncated};
 pub(crate) use show::{ShownLedgers, show};

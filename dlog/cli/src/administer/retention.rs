@@ -4,7 +4,7 @@ use distributedlog_store::{Retention, RetentionInfo, StoreError, StreamName};
 use serde::Serialize;
 
 use super::super::output;
-use super::super::{CliError, Format, Output, record_text};
+use super::super::{CliError, Format, Output, duration, record_text};
 use super::{Administered, PlaceRef};
 
 /// Change of a retention.
@@ -16,6 +16,43 @@ pub(crate) enum Change {
     Set(Retention),
     /// That of the namespace, or of the store's flags, from now on.
     Inherit,
+}
+
+/// Flags that change a retention.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct RetentionFlags {
+    /// Discard log segments whose last record is this old
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    age: Option<Duration>,
+
+    /// Discard the oldest log segments while at least this many payload bytes are left
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    bytes: Option<u64>,
+
+    /// Keep all records until they are truncated
+    #[arg(long, conflicts_with_all = ["age", "bytes"])]
+    keep_all: bool,
+
+    /// Remove the stream's own retention, or the namespace's
+    #[arg(long, conflicts_with_all = ["age", "bytes", "keep_all"])]
+    inherit: bool,
+}
+
+impl RetentionFlags {
+    /// Returns the change that the flags ask for.
+    pub(crate) fn change(self) -> Change {
+        let limits = Retention {
+            age: self.age,
+            bytes: self.bytes,
+        };
+        if self.inherit {
+            Change::Inherit
+        } else if self.keep_all || !limits.is_none() {
+            Change::Set(limits)
+        } else {
+            Change::Nothing
+        }
+    }
 }
 
 #[derive(Serialize)]

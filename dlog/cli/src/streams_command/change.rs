@@ -1,15 +1,13 @@
-use core::time::Duration;
-
 use distributedlog::Dlsn;
+use distributedlog_store::StreamName;
 use distributedlog_store::dlsn_text::parse_dlsn;
-use distributedlog_store::{Retention, StreamName};
 
-use super::super::administer::{self, Before, Change};
+use super::super::administer::{self, Before, RetentionFlags};
 use super::super::output::note;
 use super::super::since::Since;
 use super::super::streams::{self, StreamList, parse_name};
 use super::super::target::TargetArgs;
-use super::super::{CliError, Format, Output, confirm, duration};
+use super::super::{CliError, Format, Output, confirm};
 use super::{Connected, names};
 
 /// Create streams.
@@ -150,21 +148,8 @@ pub(super) struct RetentionArgs {
     #[arg(value_parser = parse_name)]
     stream: Option<StreamName>,
 
-    /// Discard log segments whose last record is this old
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    age: Option<Duration>,
-
-    /// Discard the oldest log segments while at least this many payload bytes are left
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
-    bytes: Option<u64>,
-
-    /// Keep all records until they are truncated
-    #[arg(long, conflicts_with_all = ["age", "bytes"])]
-    keep_all: bool,
-
-    /// Remove the stream's own retention, or the namespace's
-    #[arg(long, conflicts_with_all = ["age", "bytes", "keep_all"])]
-    inherit: bool,
+    #[command(flatten)]
+    flags: RetentionFlags,
 
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -176,19 +161,8 @@ pub(super) struct RetentionArgs {
 
 impl RetentionArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), CliError> {
-        let limits = Retention {
-            age: self.age,
-            bytes: self.bytes,
-        };
-        let change = if self.inherit {
-            Change::Inherit
-        } else if self.keep_all || !limits.is_none() {
-            Change::Set(limits)
-        } else {
-            Change::Nothing
-        };
         let connected = Connected::open(&self.at).await?;
         let (at, stream) = (connected.administered()?, self.stream.as_ref());
-        administer::retention(at, stream, change, self.format, output).await
+        administer::retention(at, stream, self.flags.change(), self.format, output).await
     }
 }

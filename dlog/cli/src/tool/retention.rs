@@ -1,10 +1,8 @@
-use core::time::Duration;
-
-use super::super::administer::{self, Change};
+use super::super::administer::{self, RetentionFlags};
 use super::super::streams::parse_name;
 use super::super::target::UriArg;
-use super::super::{CliError, Format, Output, duration};
-use distributedlog_store::{LogStore, Retention, StreamName};
+use super::super::{CliError, Format, Output};
+use distributedlog_store::{LogStore, StreamName};
 
 /// Show or set how long the records of a stream, or of a namespace's streams, are kept.
 ///
@@ -27,21 +25,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "STREAM", value_parser = parse_name)]
     stream: Option<StreamName>,
 
-    /// Discard log segments whose last record is this old
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    age: Option<Duration>,
-
-    /// Discard the oldest log segments while at least this many payload bytes are left
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
-    bytes: Option<u64>,
-
-    /// Keep all records until they are truncated
-    #[arg(long, conflicts_with_all = ["age", "bytes"])]
-    keep_all: bool,
-
-    /// Remove the stream's own retention, or the namespace's
-    #[arg(long, conflicts_with_all = ["age", "bytes", "keep_all"])]
-    inherit: bool,
+    #[command(flatten)]
+    flags: RetentionFlags,
 
     /// Output format
     #[arg(long, value_enum, default_value_t)]
@@ -63,18 +48,7 @@ impl Args {
         store: &dyn LogStore,
         output: &Output,
     ) -> Result<(), CliError> {
-        let limits = Retention {
-            age: self.age,
-            bytes: self.bytes,
-        };
-        let change = if self.inherit {
-            Change::Inherit
-        } else if self.keep_all || !limits.is_none() {
-            Change::Set(limits)
-        } else {
-            Change::Nothing
-        };
         let (at, stream) = (self.uri.administered(store)?, self.stream.as_ref());
-        administer::retention(at, stream, change, self.format, output).await
+        administer::retention(at, stream, self.flags.change(), self.format, output).await
     }
 }
