@@ -66,17 +66,6 @@ impl CliError {
         }
     }
 
-    /// Creates the failure of a command after which the outcome of at least one write is unknown,
-    /// which was printed already: exit status 3 without a message.
-    #[must_use]
-    pub(crate) const fn already_reported_unknown() -> Self {
-        Self {
-            kind: Kind::UnknownOutcome,
-            message: String::new(),
-            tip: None,
-        }
-    }
-
     /// Returns the failure as one after which the outcome of a write is unknown, if it is.
     #[must_use]
     pub(crate) fn with_unknown_outcome(self, is_unknown: bool) -> Self {

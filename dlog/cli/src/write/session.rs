@@ -296,7 +296,7 @@ impl<'a> Session<'a> {
             .end(std::io::stderr().is_terminal() || cut_off)?;
         let sums = self.reporter.sums;
         if sums.unknown > 0 {
-            return Err(CliError::already_reported_unknown());
+            return Err(CliError::already_reported().with_unknown_outcome(true));
         }
         if sums.not_written > 0 {
             return Err(CliError::already_reported());
