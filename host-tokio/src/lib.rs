@@ -108,7 +108,7 @@ pub use transport::ProxyTransport;
 #[cfg(feature = "sink")]
 pub use writer::RecordSink;
 pub use writer::{
-    Acknowledgement, Close, Closed, Drained, Flush, KeyedWriter, MultiStreamWriter,
+    Acknowledgement, Close, Closed, Drained, Flush, KeyedWriter, MapAttempts, MultiStreamWriter,
     MultiStreamWriterBuilder, Permit, Reserve, StreamChangeError, Submit, WithAttempts, Write,
 };
 

@@ -5,7 +5,7 @@ use core::task::{Context, Poll, Waker};
 use super::AsyncWriterState;
 use super::sealed::{Inner, with_wakers};
 use crate::Shared;
-use crate::writer::{AttemptReports, RecordId, WriteResult};
+use crate::writer::{AttemptReport, AttemptReports, RecordId, WriteResult};
 
 /// Future of an accepted record's result. Dropping it does not cancel the write (R14).
 #[derive(Debug)]
@@ -27,6 +27,16 @@ impl<S: Shared<State: AsyncWriterState>> Acknowledgement<S> {
     /// empty unless the settings keep reports of attempts.
     pub const fn with_attempts(self) -> WithAttempts<S> {
         WithAttempts(self)
+    }
+
+    /// Converts this into a future that also returns what `look` makes of the attempts, without a
+    /// copy of their list. `look` is called at each poll, with an empty list while the record is
+    /// not completed and where the settings keep no reports.
+    pub const fn map_attempts<R, F: Fn(&[AttemptReport]) -> R>(self, look: F) -> MapAttempts<S, F> {
+        MapAttempts {
+            acknowledgement: self,
+            look,
+        }
     }
 
     fn poll_with<R>(
@@ -81,8 +91,32 @@ impl<S: Shared<State: AsyncWriterState>> Future for WithAttempts<S> {
     type Output = (WriteResult, AttemptReports);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut()
-            .0
-            .poll_with(cx.waker(), |inner, record| inner.attempt_reports(record))
+        self.get_mut().0.poll_with(cx.waker(), |inner, record| {
+            AttemptReports::copied(inner.attempt_reports(record))
+        })
+    }
+}
+
+/// Future of an accepted record's result and of what a function makes of its attempts.
+#[derive(Debug)]
+#[must_use = "the record is written, but its result is lost"]
+pub struct MapAttempts<S: Shared<State: AsyncWriterState>, F> {
+    acknowledgement: Acknowledgement<S>,
+    look: F,
+}
+
+impl<S: Shared<State: AsyncWriterState>, R, F: Fn(&[AttemptReport]) -> R + Unpin> Future
+    for MapAttempts<S, F>
+{
+    type Output = (WriteResult, R);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self {
+            acknowledgement,
+            look,
+        } = self.get_mut();
+        acknowledgement.poll_with(cx.waker(), |inner, record| {
+            look(inner.attempt_reports(record))
+        })
     }
 }

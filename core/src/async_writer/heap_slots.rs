@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::vec::Vec;
 
 use super::{WaiterSlot, WaiterSlots};
-use crate::writer::{AttemptReports, RecordId, WriteResult};
+use crate::writer::{AttemptReport, RecordId, WriteResult};
 
 /// Slots on the heap, which grow, and the results of completed records whose futures were not
 /// polled yet. With them a caller may hold any number of
@@ -18,8 +18,8 @@ pub struct HeapSlots {
 #[derive(Debug)]
 struct KeptResult {
     result: WriteResult,
-    /// `None` if there are none, so that most results are small.
-    reports: Option<Box<AttemptReports>>,
+    /// Empty, without an allocation, unless the settings keep reports.
+    reports: Box<[AttemptReport]>,
 }
 
 impl HeapSlots {
@@ -47,8 +47,8 @@ impl WaiterSlots for HeapSlots {
         WaiterSlots::grow(&mut self.slots)
     }
 
-    fn keep(&mut self, record: RecordId, result: WriteResult, reports: AttemptReports) {
-        let reports = (!reports.is_empty()).then(|| Box::new(reports));
+    fn keep(&mut self, record: RecordId, result: WriteResult, reports: &[AttemptReport]) {
+        let reports = reports.into();
         self.kept.insert(record, KeptResult { result, reports });
     }
 
@@ -61,9 +61,9 @@ impl WaiterSlots for HeapSlots {
         Some(kept.result)
     }
 
-    fn kept_reports(&self, record: RecordId) -> AttemptReports {
-        let kept = self.kept.get(&record);
-        let reports = kept.and_then(|kept| kept.reports.as_deref());
-        reports.cloned().unwrap_or_default()
+    fn kept_reports(&self, record: RecordId) -> &[AttemptReport] {
+        self.kept
+            .get(&record)
+            .map_or(&[], |kept| kept.reports.as_ref())
     }
 }

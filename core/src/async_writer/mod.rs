@@ -97,7 +97,7 @@ mod state;
 mod waiter_slots;
 mod waiters;
 
-pub use acknowledgement::{Acknowledgement, WithAttempts};
+pub use acknowledgement::{Acknowledgement, MapAttempts, WithAttempts};
 pub use futures::{Close, Drained, Flush, Submit, Write};
 pub use handle::MultiStreamWriter;
 #[cfg(feature = "std")]

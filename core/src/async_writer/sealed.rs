@@ -2,7 +2,7 @@ use core::task::{Poll, Waker};
 
 use super::waiters::{WaiterId, Wakers, wake_all};
 use crate::writer::{
-    AttemptReports, ChangeError, Counters, EnqueueError, FlushMark, MemberError, RecordId,
+    AttemptReport, ChangeError, Counters, EnqueueError, FlushMark, MemberError, RecordId,
     Reservation, Settings, StreamStatus, WriteResult,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, Shared, StreamIndex, Transport};
@@ -69,7 +69,7 @@ pub trait Inner {
         waker: &Waker,
         wakers: &mut Wakers,
     ) -> Poll<WriteResult>;
-    fn attempt_reports(&self, record: RecordId) -> AttemptReports;
+    fn attempt_reports(&self, record: RecordId) -> &[AttemptReport];
     fn forget(&mut self, record: RecordId, wakers: &mut Wakers);
     fn cancel_wait(&mut self, waiter: &mut Option<WaiterId>, wakers: &mut Wakers);
 

@@ -6,8 +6,9 @@ use super::waiter_slots::WaitFor;
 use super::waiters::{WaiterId, Waiters, Wakers};
 use crate::expect::expect_no_fmt;
 use crate::writer::{
-    AllFeatures, AttemptReports, ChangeError, Counters, EnqueueError, FlushMark, MemberError,
-    RecordId, Reservation, Settings, Storage, StreamStatus, WriteResult, Writer, WriterFeatures,
+    AllFeatures, AttemptReport, AttemptReports, ChangeError, Counters, EnqueueError, FlushMark,
+    MemberError, RecordId, Reservation, Settings, Storage, StreamStatus, WriteResult, Writer,
+    WriterFeatures,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
@@ -83,9 +84,9 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
             let Some(record) = self.writer.announced(row) else {
                 continue;
             };
-            let reports = self.writer.attempt_reports(record);
+            let reports = AttemptReports::copied(self.writer.attempt_reports(record));
             if let Some(result) = self.writer.take(record) {
-                self.slots.keep(record, result, reports);
+                self.slots.keep(record, result, &reports);
             }
         }
         self.announced = 0;
@@ -334,7 +335,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         }
     }
 
-    fn attempt_reports(&self, record: RecordId) -> AttemptReports {
+    fn attempt_reports(&self, record: RecordId) -> &[AttemptReport] {
         if W::KEEPS_RESULTS && !self.writer.has(record) {
             return self.slots.kept_reports(record);
         }

@@ -1,7 +1,7 @@
 use core::task::Waker;
 
 use crate::StreamIndex;
-use crate::writer::{AttemptReports, FlushMark, RecordId, WriteResult};
+use crate::writer::{AttemptReport, FlushMark, RecordId, WriteResult};
 
 /// The event that a waiting task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub trait WaiterSlots: AsMut<[WaiterSlot]> {
     const KEEPS_RESULTS: bool = false;
 
     /// Keeps the result of a record, and the attempts that were made for it.
-    fn keep(&mut self, _record: RecordId, _result: WriteResult, _reports: AttemptReports) {}
+    fn keep(&mut self, _record: RecordId, _result: WriteResult, _reports: &[AttemptReport]) {}
 
     /// Takes the result of a record out of those that are kept.
     fn take_kept(&mut self, _record: RecordId) -> Option<WriteResult> {
@@ -78,8 +78,8 @@ pub trait WaiterSlots: AsMut<[WaiterSlot]> {
     }
 
     /// Returns the attempts made for a record whose result is kept.
-    fn kept_reports(&self, _record: RecordId) -> AttemptReports {
-        AttemptReports::new()
+    fn kept_reports(&self, _record: RecordId) -> &[AttemptReport] {
+        &[]
     }
 }
 

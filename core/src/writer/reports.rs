@@ -15,6 +15,16 @@ impl AttemptReports {
         Self(heapless::Vec::new())
     }
 
+    /// Returns a copy of the reports of a set.
+    ///
+    /// # Panics
+    ///
+    /// There are more than a set keeps.
+    pub(crate) fn copied(reports: &[AttemptReport]) -> Self {
+        let reports = heapless::Vec::from_slice(reports);
+        Self(reports.expect("a set keeps at most this many"))
+    }
+
     /// Returns the reports as a slice.
     #[must_use]
     pub fn as_slice(&self) -> &[AttemptReport] {

@@ -2,7 +2,7 @@
 
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_REPORT, RecordId, RecordState};
-use super::{AttemptOutcome, AttemptReport, AttemptReports, Storage, WriteResult, WriterFeatures};
+use super::{AttemptOutcome, AttemptReport, Storage, WriteResult, WriterFeatures};
 use crate::Instant;
 use crate::expect::expect_no_fmt;
 
@@ -99,22 +99,22 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Returns the attempts made for a completed record whose result is not taken yet, oldest
     /// first. Empty unless the settings enable reports and the storage had a free row for them.
-    pub fn attempt_reports(&self, record: RecordId) -> AttemptReports {
+    pub fn attempt_reports(&self, record: RecordId) -> &[AttemptReport] {
         let Some(row) = self.storage.records().get(record.slot()) else {
-            return AttemptReports::new();
+            return &[];
         };
         match row.state {
             RecordState::Done(_) | RecordState::Announced(_)
                 if row.generation == record.generation && row.report != NO_REPORT =>
             {
-                self.storage.reports()[row.report as usize].attempts.clone()
+                &self.storage.reports()[row.report as usize].attempts
             }
             RecordState::Free
             | RecordState::Pending
             | RecordState::Forgotten
             | RecordState::Taken
             | RecordState::Done(_)
-            | RecordState::Announced(_) => AttemptReports::new(),
+            | RecordState::Announced(_) => &[],
         }
     }
 

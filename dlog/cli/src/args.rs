@@ -288,12 +288,13 @@ impl Command {
             verbosity
         };
         logging::start(verbosity, log_format);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                CliError::failure(format!("cannot start the runtime's threads: {error}"))
-            })?;
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        if let Self::Bench(args) = &self {
+            builder.worker_threads(args.threads());
+        }
+        let runtime = builder.enable_all().build().map_err(|error| {
+            CliError::failure(format!("cannot start the runtime's threads: {error}"))
+        })?;
         let result = runtime.block_on(self.run(output, verbose));
         // A thread that waits for the terminal's next line must not keep the process alive.
         runtime.shutdown_background();

@@ -274,6 +274,7 @@ impl Parts {
         let writer = MultiStreamWriter {
             writer,
             streams: self.streams.clone(),
+            clock: self.clock,
             client_counters: self.client.clone(),
             last_failure: self.last_failure.clone(),
         };

@@ -16,14 +16,15 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 pub use builder::MultiStreamWriterBuilder;
-use distributedlog::StreamIndex;
 use distributedlog::async_writer::{self, HeapSlots, State};
 use distributedlog::writer::{
     ChangeError, Counters, EnqueueError, Heap, Settings, StreamStatus, WriteError, WriteResult,
 };
+use distributedlog::{Clock, Instant, StreamIndex};
 use futures::RecordTrace;
 pub use futures::{
-    Acknowledgement, Close, Closed, Drained, Flush, Permit, Reserve, Submit, WithAttempts, Write,
+    Acknowledgement, Close, Closed, Drained, Flush, MapAttempts, Permit, Reserve, Submit,
+    WithAttempts, Write,
 };
 pub use keyed::KeyedWriter;
 #[cfg(feature = "sink")]
@@ -48,6 +49,7 @@ type SharedState = Arc<Mutex<State<Heap, HeapSlots, TokioClock>>>;
 pub struct MultiStreamWriter {
     writer: async_writer::MultiStreamWriter<SharedState>,
     streams: StreamNames,
+    clock: TokioClock,
     client_counters: SharedCounters,
     last_failure: LastFailure,
 }
@@ -321,6 +323,13 @@ impl MultiStreamWriter {
     #[must_use]
     pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
         self.writer.stream_status(stream)
+    }
+
+    /// Returns the time on the writer's clock: the one by which the reports of attempts
+    /// [say](distributedlog::writer::AttemptReport::started) when they started.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// The longest record that it takes, in bytes.

@@ -1,21 +1,26 @@
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use distributedlog::writer::{
-    AttemptOutcome, AttemptReport, AttemptReports, EnqueueError, WriteError, WriteResult,
+    AttemptOutcome, AttemptReport, EnqueueError, WriteError, WriteResult,
 };
 use distributedlog::{StreamIndex, WriteState};
-use distributedlog_tokio::{MultiStreamWriter, WithAttempts};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use distributedlog_tokio::{MapAttempts, MultiStreamWriter};
 
+use super::in_flight::InFlight;
 use super::latencies::Latencies;
 use super::payload::{self, RecordId};
 
 /// A record that is sent later than this after its time counts from its time on. Timers are late by
 /// up to a millisecond, which is no latency of the write.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
+/// Number of records that begin at one reading of the clock.
+const RECORDS_PER_CLOCK_READ: usize = 16;
 /// Number of latest sets whose attempts are known: records of a set complete together.
 const REMEMBERED_SETS: usize = 64;
 
@@ -115,20 +120,54 @@ fn told(error: &WriteError) -> Told {
 }
 
 /// A record that was written and not acknowledged, with what is needed to count it.
-struct Completed {
+struct Pending {
     number: u64,
-    began: Instant,
-    result: WriteResult,
-    attempts: AttemptReports,
+    /// Time at which it began, since the start of the load.
+    began: Duration,
+    acknowledgement: MapAttempts<fn(&[AttemptReport]) -> Attempts>,
 }
 
-async fn completed(number: u64, began: Instant, acknowledgement: WithAttempts) -> Completed {
-    let (result, attempts) = acknowledgement.await;
-    Completed {
-        number,
-        began,
-        result,
-        attempts,
+/// A record whose outcome is known.
+struct Completed {
+    number: u64,
+    began: Duration,
+    result: WriteResult,
+    attempts: Attempts,
+}
+
+impl Future for Pending {
+    type Output = Completed;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completed> {
+        let (number, began) = (self.number, self.began);
+        let poll = Pin::new(&mut self.acknowledgement).poll(cx);
+        poll.map(|(result, attempts)| Completed {
+            number,
+            began,
+            result,
+            attempts,
+        })
+    }
+}
+
+/// What is counted of the attempts of a record's set.
+#[derive(Clone, Copy, Default)]
+struct Attempts {
+    /// The first one's stream and start, which tell the set from others.
+    first: Option<(StreamIndex, distributedlog::Instant)>,
+    /// Start and duration of the one that won.
+    won: Option<(distributedlog::Instant, Duration)>,
+}
+
+impl Attempts {
+    fn of(reports: &[AttemptReport]) -> Self {
+        let won = reports
+            .iter()
+            .find(|report| matches!(report.outcome, AttemptOutcome::Won));
+        Self {
+            first: reports.first().map(|first| (first.stream, first.started)),
+            won: won.map(|won| (won.started, won.took)),
+        }
     }
 }
 
@@ -138,8 +177,7 @@ struct CountedSets(VecDeque<(StreamIndex, distributedlog::Instant)>);
 
 impl CountedSets {
     /// Returns true for the first record of a set with these attempts.
-    fn is_new(&mut self, first: &AttemptReport) -> bool {
-        let key = (first.stream, first.started);
+    fn is_new(&mut self, key: (StreamIndex, distributedlog::Instant)) -> bool {
         if self.0.iter().rev().any(|known| *known == key) {
             return false;
         }
@@ -163,64 +201,104 @@ pub(super) async fn write(
     stop: impl Future<Output = ()>,
 ) -> Result<(), EnqueueError> {
     tokio::pin!(stop);
-    let measure_from = started + load.warm_up;
-    let end = measure_from + load.duration;
-    let mut record = payload::template(load.record_bytes);
-    let mut pending = FuturesUnordered::new();
+    let end = load.warm_up + load.duration;
+    let mut pending = InFlight::new(load.in_flight);
+    let mut sender = Sender {
+        writer,
+        load,
+        record: payload::template(load.record_bytes),
+        number: 0,
+        counted: 0,
+        due: load.offset,
+    };
     let mut counter = Counter {
         load,
-        measure_from,
         sets: CountedSets::default(),
         measured,
+        now: Duration::ZERO,
+        origin: writer.now() - started.elapsed(),
     };
-    let (mut number, mut counted) = (0_u64, 0_u64);
-    let mut due = started + load.offset;
-    let ending = tokio::time::sleep_until(end.into());
+    let ending = tokio::time::sleep_until((started + end).into());
     tokio::pin!(ending);
     loop {
-        let now = Instant::now();
-        if now >= end || counted >= load.records {
+        let now = started.elapsed();
+        if now >= end || sender.counted >= load.records {
             break;
         }
         let paced = load.interval.is_some();
-        let mut has_room = pending.len() < load.in_flight;
-        if has_room && (!paced || due <= now) {
-            let began = if paced && now - due > TIMER_SLACK {
-                due
-            } else {
-                now
-            };
-            load.id(number).write(&mut record);
-            match writer.try_write(&record) {
-                Ok(acknowledgement) => {
-                    pending.push(completed(number, began, acknowledgement.with_attempts()));
-                    number += 1;
-                    counted += u64::from(began >= measure_from);
-                    due += load.interval.unwrap_or_default();
-                    continue;
-                }
-                Err(EnqueueError::Full) if !pending.is_empty() => has_room = false,
-                // Only another program's records could fill the writer; there is none.
-                Err(error) => return Err(error),
-            }
+        let has_room = sender.send(now, &mut pending)?;
+        if has_room && (!paced || sender.due <= now) {
+            continue;
         }
+        let due = started + sender.due;
         tokio::select! {
             biased;
             () = &mut stop => break,
-            Some(done) = pending.next() => counter.add(&done),
+            () = poll_fn(|cx| counter.poll(&mut pending, started, cx)) => {}
             () = tokio::time::sleep_until(due.into()), if paced && has_room => {}
             () = &mut ending => break,
         }
-        // What completed together is counted before further records are made.
-        while let Some(Some(done)) = futures_util::FutureExt::now_or_never(pending.next()) {
-            counter.add(&done);
-        }
     }
     writer.flush().await;
-    while let Some(done) = pending.next().await {
-        counter.add(&done);
+    while pending.len() > 0 {
+        poll_fn(|cx| counter.poll(&mut pending, started, cx)).await;
     }
     Ok(())
+}
+
+/// Makes records.
+struct Sender<'a> {
+    writer: &'a MultiStreamWriter,
+    load: Load,
+    record: Vec<u8>,
+    /// The next record's number.
+    number: u64,
+    /// Number of records that began behind the warm-up.
+    counted: u64,
+    /// Time of the next record of a load with a rate.
+    due: Duration,
+}
+
+impl Sender<'_> {
+    /// Writes records that are due, as many as one reading of the clock is good for. Returns
+    /// whether there is room for more.
+    ///
+    /// # Errors
+    /// A record is too large for the writer.
+    fn send(
+        &mut self,
+        now: Duration,
+        pending: &mut InFlight<Pending>,
+    ) -> Result<bool, EnqueueError> {
+        let load = &self.load;
+        for _ in 0..RECORDS_PER_CLOCK_READ {
+            if pending.len() >= load.in_flight {
+                return Ok(false);
+            }
+            let paced = load.interval.is_some();
+            if self.counted >= load.records || (paced && self.due > now) {
+                break;
+            }
+            load.id(self.number).write(&mut self.record);
+            let acknowledgement = match self.writer.try_write(&self.record) {
+                Ok(acknowledgement) => acknowledgement,
+                Err(EnqueueError::Full) if pending.len() > 0 => return Ok(false),
+                // Only another program's records could fill the writer; there is none.
+                Err(error) => return Err(error),
+            };
+            let late = paced && now - self.due > TIMER_SLACK;
+            let began = if late { self.due } else { now };
+            pending.push(Pending {
+                number: self.number,
+                began,
+                acknowledgement: acknowledgement.map_attempts(Attempts::of),
+            });
+            self.number += 1;
+            self.counted += u64::from(began >= load.warm_up);
+            self.due += load.interval.unwrap_or_default();
+        }
+        Ok(pending.len() < load.in_flight)
+    }
 }
 
 /// Locks what is measured. A task that panicked while it counted left at most one record uncounted.
@@ -228,18 +306,31 @@ pub(super) fn locked(measured: &Mutex<Measured>) -> MutexGuard<'_, Measured> {
     measured.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts completed records.
+/// Counts completed records. All times are those since the start of the load.
 struct Counter<'a> {
     load: Load,
-    measure_from: Instant,
     sets: CountedSets,
     measured: &'a Mutex<Measured>,
+    /// Time of the poll.
+    now: Duration,
+    /// The start of the load on the writer's clock.
+    origin: distributedlog::Instant,
 }
 
 impl Counter<'_> {
-    fn add(&mut self, done: &Completed) {
-        let now = Instant::now();
+    /// Counts the records that have completed, or registers the task.
+    fn poll(
+        &mut self,
+        pending: &mut InFlight<Pending>,
+        started: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        self.now = started.elapsed();
         let mut measured = locked(self.measured);
+        pending.poll_completed(cx, |done| self.add(&done, &mut measured))
+    }
+
+    fn add(&mut self, done: &Completed, measured: &mut Measured) {
         if self.load.keeps_outcomes {
             let index = usize::try_from(done.number).expect("they fit in memory");
             // Records complete in any order.
@@ -251,20 +342,25 @@ impl Counter<'_> {
                 Err(error) => told(error),
             };
         }
-        if done.began < self.measure_from {
+        if done.began < self.load.warm_up {
             return;
         }
-        measured.count(&done.result, now - done.began);
-        measured.span = now - self.measure_from;
-        let Some(first) = done.attempts.first() else {
-            return;
-        };
-        if self.sets.is_new(first) {
-            for attempt in &done.attempts {
-                if matches!(attempt.outcome, AttemptOutcome::Won) {
-                    measured.attempts.add(attempt.took);
-                }
-            }
+        // Not the time of the poll: the record may have waited for one before it since.
+        let completed = done
+            .attempts
+            .won
+            .map_or(self.now, |(began, took)| (began + took).since(self.origin));
+        measured.count(&done.result, completed.saturating_sub(done.began));
+        measured.span = measured
+            .span
+            .max(completed.saturating_sub(self.load.warm_up));
+        if let Attempts {
+            first: Some(first),
+            won: Some((_, took)),
+        } = done.attempts
+            && self.sets.is_new(first)
+        {
+            measured.attempts.add(took);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `dlog bench`: what writes cost here, with these streams, proxies and settings.
 
+mod in_flight;
 mod latencies;
 mod load;
 mod payload;
@@ -9,6 +10,7 @@ mod report;
 mod source;
 mod verify;
 
+use core::num::NonZero;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -142,6 +144,13 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
+    /// Returns the number of threads for the writers. A writer's tasks run on one thread as fast as
+    /// on several, and take the other ones from the proxy if that runs on this machine too.
+    pub(crate) fn threads(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        processors.min(self.writers as usize)
+    }
+
     /// Measures, and prints the report.
     ///
     /// # Errors
