@@ -6,10 +6,7 @@
 //! `cargo bench -p distributedlog-tests --bench path`. The store's folder is made below the current
 //! folder, or below `DLOG_BENCH_FOLDER`: a folder in memory would measure nothing.
 
-use core::future::Future;
-use core::pin::Pin;
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
@@ -18,12 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use distributedlog::writer::{Settings, SettingsBuilder, WriteResult};
+use distributedlog_tests::path_writer::{PathWriter, RECORD_BYTES, patient};
 use distributedlog_tests::stack::{Proxy, StoreOf};
-use distributedlog_tokio::MultiStreamWriter;
-
-const RECORD_BYTES: usize = 100;
-const STREAMS: [&str; 5] = ["bench-1", "bench-2", "bench-3", "bench-4", "bench-5"];
 
 fn main() {
     if let Ok(size) = std::env::var("DLOG_BENCH_ECHO") {
@@ -162,55 +155,6 @@ fn loopback_limit(criterion: &mut Criterion) {
     );
 }
 
-struct Bench {
-    runtime: tokio::runtime::Runtime,
-    writer: MultiStreamWriter,
-}
-
-impl Bench {
-    fn new(proxy: &Proxy, settings: SettingsBuilder) -> Self {
-        // One core for the writer, one for the proxy: what a machine with two has.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("the system has epoll");
-        let writer = runtime.block_on(async {
-            let builder = MultiStreamWriter::builder(STREAMS)
-                .settings(settings)
-                .proxies(proxy.name());
-            builder.build().await.expect("the proxy answers")
-        });
-        Self { runtime, writer }
-    }
-
-    /// Writes `count` records with at most `in_flight` unanswered. Returns the duration.
-    fn write(&self, count: u64, in_flight: usize) -> Duration {
-        let record = [b'r'; RECORD_BYTES];
-        self.runtime.block_on(async {
-            let began = Instant::now();
-            let mut pending = VecDeque::with_capacity(in_flight);
-            for _ in 0..count {
-                if pending.len() == in_flight {
-                    let oldest: Pin<Box<dyn Future<Output = WriteResult>>> =
-                        pending.pop_front().expect("it is full");
-                    oldest.await.expect("the record is written");
-                }
-                let acknowledgement = self
-                    .writer
-                    .submit(&record)
-                    .await
-                    .expect("the writer is open");
-                pending.push_back(Box::pin(acknowledgement) as _);
-            }
-            self.writer.flush().await;
-            for acknowledgement in pending {
-                acknowledgement.await.expect("the record is written");
-            }
-            began.elapsed()
-        })
-    }
-}
-
 fn path(criterion: &mut Criterion) {
     let folder = folder();
     // The proxy's own process; this runtime only hears what it prints.
@@ -220,16 +164,10 @@ fn path(criterion: &mut Criterion) {
         .build()
         .expect("the system has epoll");
     let proxy = watch.block_on(Proxy::start(StoreOf::In(folder.path()), 0, &[]));
-    let patient = Settings::builder()
-        .original_features()
-        .request_timeout(Duration::from_secs(30))
-        .first_speculative_timeout(Duration::from_secs(5))
-        .max_speculative_timeout(Duration::from_secs(10))
-        .in_flight_sets(2048);
 
     let mut group = criterion.benchmark_group("path");
     group.throughput(Throughput::Elements(1));
-    let bench = Bench::new(&proxy, patient.buffer_size(16 * 1024));
+    let bench = PathWriter::new(&proxy, patient().buffer_size(16 * 1024));
     for in_flight in [1024, 8192] {
         group.bench_function(
             BenchmarkId::new("records, sets of 16 KiB, in flight", in_flight),
@@ -238,7 +176,7 @@ fn path(criterion: &mut Criterion) {
             },
         );
     }
-    let bench = Bench::new(&proxy, patient.buffer_size(0));
+    let bench = PathWriter::new(&proxy, patient().buffer_size(0));
     for in_flight in [1, 64, 512, 1024] {
         group.bench_function(
             BenchmarkId::new("records, each a set, in flight", in_flight),
@@ -252,7 +190,7 @@ fn path(criterion: &mut Criterion) {
 }
 
 /// The latency of one record at a time, as percentiles: criterion shows means.
-fn latencies(bench: &Bench) {
+fn latencies(bench: &PathWriter) {
     let mut micros: Vec<u128> = (0..5_000).map(|_| bench.write(1, 1).as_micros()).collect();
     micros.sort_unstable();
     let at = |share: usize| micros[micros.len() * share / 1000];

@@ -5,6 +5,7 @@ pub mod binary;
 pub mod java;
 pub mod limits;
 pub mod load;
+pub mod path_writer;
 pub mod ports;
 pub mod process;
 pub mod records;

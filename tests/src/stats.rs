@@ -26,6 +26,15 @@ pub async fn put(stats: SocketAddr, path: &str) {
     assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
 }
 
+/// Takes a fault back that was asked for with [`put`].
+///
+/// # Panics
+/// The proxy does not know this path.
+pub async fn delete(stats: SocketAddr, path: &str) {
+    let answer = ask(stats, "DELETE", path).await;
+    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
 /// Asks until the answer has this status and its text contains `says`, and returns the text.
 ///
 /// # Panics
