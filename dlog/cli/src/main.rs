@@ -77,6 +77,12 @@ pub(crate) use shutdown::Shutdown;
 
 use std::process::ExitCode;
 
+/// Keeps the memory of read buffers, which others give back to the system and fault in again: a
+/// proxy at full load takes a fifth less processor time with it.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let configured = match Cli::read_configured(std::env::args_os()) {
         Ok(configured) => configured,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use distributedlog::Dlsn;
 
 use super::machine::{Reply, Ticket};
-use distributedlog_store::StoreError;
+use distributedlog_store::{StoreError, wakes};
 
 /// Reply address of a request: its connection's mailbox and the request's number there.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl Mailbox {
             inner.waker.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            wakes::wake(waker);
         }
     }
 

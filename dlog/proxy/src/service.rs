@@ -261,6 +261,8 @@ impl Service {
     /// Sends replies and appends, and returns the other requests to the store.
     fn carry_out(&self, machine: &mut Machine<ReplyTo>) -> Vec<StoreRequest<ReplyTo>> {
         let mut questions = Vec::new();
+        // Read once for all.
+        let mut now = None;
         while let Some(output) = machine.poll_output() {
             match output {
                 Output::Reply { to, reply } => to.mailbox.send(Mail::Reply(to.slot, reply)),
@@ -272,7 +274,7 @@ impl Service {
                     let pending = PendingTicket {
                         ticket: Some(ticket),
                         requests: self.stats.store.clone(),
-                        began: time::Instant::now(),
+                        began: *now.get_or_insert_with(time::Instant::now),
                     };
                     let done = Box::new(move |result| pending.complete(result));
                     self.store.append(&lease, entry, done);

@@ -78,6 +78,7 @@ pub mod dlsn_text;
 pub mod embedded;
 mod entropy;
 mod error;
+pub mod hash;
 mod health;
 pub mod log_limit;
 pub mod metrics;
@@ -97,6 +98,7 @@ pub mod tls;
 mod types;
 pub mod uri;
 pub mod utc;
+pub mod wakes;
 
 pub use distributedlog::Dlsn;
 pub use distributedlog::stream_name::StreamNameError;

@@ -1,7 +1,8 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use distributedlog::Dlsn;
 use distributedlog::wire::record_set::{SetIdentity, WriterId};
+use distributedlog_store::hash::KeyedMap;
 
 /// Number of sets of one writer that are remembered in one stream: those with its highest
 /// sequences.
@@ -59,7 +60,7 @@ pub(super) enum DedupVerdict {
 pub(super) struct Deduplicator {
     max_sets: usize,
     windows: Vec<DedupWindow>,
-    index: HashMap<WindowKey, u32>,
+    index: KeyedMap<WindowKey, u32>,
     free: Vec<u32>,
     /// Window that was inspected last for eviction.
     hand: usize,
@@ -107,7 +108,7 @@ impl Deduplicator {
         Self {
             max_sets,
             windows: Vec::new(),
-            index: HashMap::new(),
+            index: KeyedMap::default(),
             free: Vec::new(),
             hand: 0,
             sets: 0,

@@ -17,7 +17,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use distributedlog::wire::service::ServerStatus;
@@ -34,6 +34,7 @@ pub(crate) use stream::{InjectedFault, StreamCounters, Usage};
 
 use deadlines::Deadlines;
 use dedup::Deduplicator;
+use distributedlog_store::hash::KeyedMap;
 use distributedlog_store::{Owner, StreamName};
 use stream::{BulkProgress, QueuedWork, Records, Stream, StreamPhase, Task};
 
@@ -82,14 +83,14 @@ pub(crate) struct Machine<O> {
     /// DistributedLog's text for this proxy, which redirects contain.
     location: Arc<str>,
     mode: Mode,
-    streams: HashMap<StreamName, Stream<O>>,
-    bulks: HashMap<u64, BulkProgress<O>>,
+    streams: KeyedMap<StreamName, Stream<O>>,
+    bulks: KeyedMap<u64, BulkProgress<O>>,
     deadlines: Deadlines,
     dedup: Deduplicator,
     /// Duplicates that arrived while the first copy was being stored, by the serial number of the
     /// first copy's request.
-    followers: HashMap<u64, Vec<(O, QueuedWork)>>,
-    faults: HashMap<String, InjectedFault>,
+    followers: KeyedMap<u64, Vec<(O, QueuedWork)>>,
+    faults: KeyedMap<String, InjectedFault>,
     usage: Usage,
     last_serial: u64,
     last_ownership: u64,
@@ -141,12 +142,12 @@ impl<O: Clone> Machine<O> {
             limits,
             location,
             mode: Mode::Accepting,
-            streams: HashMap::new(),
-            bulks: HashMap::new(),
+            streams: KeyedMap::default(),
+            bulks: KeyedMap::default(),
             deadlines: Deadlines::default(),
             dedup: Deduplicator::new(limits.remembered_sets),
-            followers: HashMap::new(),
-            faults: HashMap::new(),
+            followers: KeyedMap::default(),
+            faults: KeyedMap::default(),
             usage: Usage::NONE,
             last_serial: 0,
             last_ownership: 0,

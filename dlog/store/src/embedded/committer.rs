@@ -24,7 +24,7 @@ use super::stream::{NewEntry, position};
 use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{BATCH_HEADER, FileKind};
 use crate::log_limit::{Admitted, LogKind};
-use crate::{Entry, Lease, StoreError};
+use crate::{Entry, Lease, StoreError, wakes};
 
 /// A small batch that reaches blocks not written before is written with zeros up to this many bytes
 /// behind it. Later batches then overwrite written blocks, which saves the file system a change of
@@ -424,9 +424,8 @@ impl Committer {
         // Before the callers are completed, so that each finds room in the queue for its next
         // append.
         self.shared.queue().bytes -= core::mem::take(&mut self.taken_bytes);
-        for reply in self.batch.completions.drain(..) {
-            reply.send(failed.as_ref());
-        }
+        let completions = self.batch.completions.drain(..);
+        wakes::together(|| completions.for_each(|caller| caller.send(failed.as_ref())));
         self.batch.clear();
     }
 

@@ -2,7 +2,6 @@
 //! sync ahead of the readers' view.
 
 use core::time::Duration;
-use std::collections::HashMap;
 
 use distributedlog::Dlsn;
 
@@ -10,6 +9,7 @@ use super::change::Change;
 use super::frame::EntryKey;
 use super::state::StoreState;
 use super::stream::{StreamMeta, position};
+use crate::hash::KeyedMap;
 use crate::{Acquired, Lease, Owner, Retention, StoreError, StreamName};
 
 /// Limits beyond which the next append completes the open log segment.
@@ -55,7 +55,7 @@ impl CreationRate {
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     /// `None`: deleted by the batch that is being assembled.
-    names: HashMap<StreamName, Option<StagedStream>>,
+    names: KeyedMap<StreamName, Option<StagedStream>>,
     deleted: bool,
     next_stream: Option<u64>,
     next_epoch: Option<u64>,

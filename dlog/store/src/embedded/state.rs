@@ -1,7 +1,7 @@
 //! The durable state, as readers see it: the streams and the volumes.
 
 use core::ops::Bound;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::frame::{Body, EntryKey, Frame};
 use super::index::IndexRow;
 use super::stream::{NewEntry, Stream, StreamMeta};
 use super::volumes::{VolumeState, Volumes};
+use crate::hash::KeyedMap;
 use crate::{NamesPage, Retention, StreamName, SummaryPage};
 
 /// The streams and the volumes. The committer changes it after each sync; recovery rebuilds it with
@@ -20,7 +21,7 @@ use crate::{NamesPage, Retention, StreamName, SummaryPage};
 pub(super) struct StoreState {
     /// Sorted, so that a page of names is found without looking at the others.
     names: BTreeMap<StreamName, u64>,
-    streams: HashMap<u64, Stream>,
+    streams: KeyedMap<u64, Stream>,
     pub(super) volumes: Volumes,
     pub(super) next_stream: u64,
     pub(super) next_epoch: u64,
