@@ -40,6 +40,25 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_micros(micros.round() as u64))
 }
 
+/// Returns the text that [`parse`] reads as this duration, in the largest unit of which it is a
+/// multiple: `7d` rather than `604800s`.
+pub(crate) fn text(length: Duration) -> String {
+    const UNITS: [(u128, &str); 6] = [
+        (86_400_000_000, "d"),
+        (3_600_000_000, "h"),
+        (60_000_000, "m"),
+        (1_000_000, "s"),
+        (1_000, "ms"),
+        (1, "us"),
+    ];
+    let micros = length.as_micros();
+    let fits = |unit: &&(u128, &str)| micros >= unit.0 && micros.is_multiple_of(unit.0);
+    UNITS.iter().find(fits).map_or_else(
+        || "0s".to_owned(),
+        |(unit, name)| format!("{}{name}", micros / unit),
+    )
+}
+
 /// Error of a text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DurationError {
@@ -79,6 +98,15 @@ mod tests {
             ("0", 0),
         ] {
             assert_eq!(parse(text), Ok(Duration::from_micros(micros)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_shown_as_it_is_typed() {
+        for shown in [
+            "250us", "2ms", "1500ms", "90s", "5m", "36h", "7d", "100d", "0s",
+        ] {
+            assert_eq!(parse(shown).map(text).as_deref(), Ok(shown));
         }
     }
 

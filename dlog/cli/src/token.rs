@@ -1,5 +1,5 @@
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -71,16 +71,54 @@ impl NewArgs {
         };
         // Before the token is shown: one that was printed must be in the file.
         let mut options = OpenOptions::new();
-        options.create(true).append(true);
+        options.read(true).create(true).append(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let written = options.open(file).and_then(|mut file| {
-            let line = format!("{line}\n");
+            // A last line that an editor left without its end must not become part of this one.
+            let end = if ends_line(&mut file)? { "" } else { "\n" };
+            let line = format!("{end}{line}\n");
             file.write_all(line.as_bytes())
         });
         written.map_err(|error| {
             CliError::failure(format!("cannot write to {}: {error}", file.display()))
         })?;
         output.line(&token)
+    }
+}
+
+/// Returns true if a file is empty or ends with a line feed.
+fn ends_line(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_line_without_its_end_stays_a_line_of_its_own() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("tokens");
+        std::fs::write(&file, "# ours").expect("the folder can be written");
+        let output = Output::to(io::sink());
+        for name in ["alice", "bob"] {
+            let args = NewArgs {
+                name: name.to_owned(),
+                file: Some(file.clone()),
+            };
+            args.run(&output).expect("it is a name");
+        }
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (3, "# ours"), "{text}");
+        assert!(lines[1].starts_with("alice") && lines[2].starts_with("bob"));
+        assert!(text.ends_with('\n'));
     }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn create(
         return output.check();
     }
     Err(CliError::failure(format!(
-        "streams exist already, and were not changed : {}",
+        "streams exist already, and were not changed: {}",
         streams::bracketed(&existing)
     ))
     .tip(format!("list the streams with: {}", at.list_command())))

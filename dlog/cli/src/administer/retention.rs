@@ -129,9 +129,12 @@ pub(crate) async fn retention(
 pub(crate) fn retention_text(info: &RetentionInfo) -> String {
     let limits = match (info.applied.age, info.applied.bytes) {
         (None, None) => "none: records are kept until they are truncated".to_owned(),
-        (Some(age), None) => format!("{age:?}"),
+        (Some(age), None) => duration::text(age),
         (None, Some(bytes)) => output::counted(bytes, "byte"),
-        (Some(age), Some(bytes)) => format!("{age:?} and {}", output::counted(bytes, "byte")),
+        (Some(age), Some(bytes)) => {
+            let bytes = output::counted(bytes, "byte");
+            format!("{} and {bytes}", duration::text(age))
+        }
     };
     let inherited = if info.own.is_some() {
         ""

@@ -124,7 +124,7 @@ async fn a_stream_that_exists_is_not_changed_and_the_others_are_created() {
     assert_eq!(
         result,
         Err(
-            "error: streams exist already, and were not changed : [a]\n  tip: list the streams \
+            "error: streams exist already, and were not changed: [a]\n  tip: list the streams \
              with: dlog tool list -u distributedlog://h:7000/n\n"
                 .to_owned()
         )
@@ -303,17 +303,17 @@ async fn retention_is_shown_set_and_inherited() {
             "retention",
             "the namespace: none: records are kept until they are truncated (inherited)",
         ),
-        ("retention --age 7d", "the namespace: 604800s"),
-        ("retention -s s-1", "s-1: 604800s (inherited)"),
+        ("retention --age 7d", "the namespace: 7d"),
+        ("retention -s s-1", "s-1: 7d (inherited)"),
         (
             "retention -s s-1 --age 2h --bytes 1000",
-            "s-1: 7200s and 1000 bytes",
+            "s-1: 2h and 1000 bytes",
         ),
         (
             "retention -s s-1 --keep-all",
             "s-1: none: records are kept until they are truncated",
         ),
-        ("retention -s s-1 --inherit", "s-1: 604800s (inherited)"),
+        ("retention -s s-1 --inherit", "s-1: 7d (inherited)"),
     ] {
         let (output, result) = ran_on(&store, line).await;
         assert_eq!(result, Ok(()), "{line}");
@@ -321,7 +321,7 @@ async fn retention_is_shown_set_and_inherited() {
     }
     let (output, _) = ran_on(&store, "show -s s-1").await;
     assert!(
-        output.contains("  retention     604800s (inherited)\n"),
+        output.contains("  retention     7d (inherited)\n"),
         "{output}"
     );
     let (output, _) = ran_on(&store, "retention -s s-1 --format json").await;
