@@ -2,9 +2,9 @@
 //! benchmark, in turns against the same proxy, and what `dlog sim` predicts from latencies that
 //! `dlog bench` recorded, beside what a stalled stream then does.
 //!
-//! `cargo bench -p distributedlog-tests --bench agreement`, optionally with the number of rounds
-//! and one of the two parts (`-- 5 rates`, `-- stalls`). The folder of the store is made below the current folder, or below
-//! `DLOG_BENCH_FOLDER`. It takes about two minutes a round.
+//! `cargo bench -p distributedlog-tests --bench agreement`, optionally with the number of rounds and
+//! one of the two parts (`-- 5 rates`, `-- stalls`). The folder of the store is made below the
+//! current folder, or below `DLOG_BENCH_FOLDER`. It takes about two minutes a round.
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
@@ -123,7 +123,8 @@ async fn bench_rate(proxy: &Proxy, set_bytes: usize, in_flight: usize) -> f64 {
 fn predictions(runtime: &Runtime, folder: &Path, rounds: usize) {
     println!();
     println!(
-        "| one of five streams stalls for a quarter of the time | | p50, ms | p99, ms | p99.9, ms | extra load |"
+        "| one of five streams stalls for a quarter of the time | | p50, ms | p99, ms | p99.9, ms \
+         | extra load |"
     );
     println!("|---|---|--:|--:|--:|--:|");
     for (rules, flags) in RULES {
