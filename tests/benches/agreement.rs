@@ -2,8 +2,8 @@
 //! benchmark, in turns against the same proxy, and what `dlog sim` predicts from latencies that
 //! `dlog bench` recorded, beside what a stalled stream then does.
 //!
-//! `cargo bench -p distributedlog-tests --bench agreement`, optionally with the number of rounds and
-//! one of the two parts (`-- 5 rates`, `-- stalls`). The folder of the store is made below the
+//! `cargo bench -p distributedlog-tests --bench agreement`, optionally with the number of rounds
+//! and one of the two parts (`-- 5 rates`, `-- stalls`). The folder of the store is made below the
 //! current folder, or below `DLOG_BENCH_FOLDER`. It takes about two minutes a round.
 
 use core::time::Duration;
