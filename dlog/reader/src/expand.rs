@@ -5,66 +5,125 @@ use distributedlog::Dlsn;
 use distributedlog::wire::record_set::{
     Codec, Header, LENGTH_BYTES, RecordSet, RecordSetError, SetIdentity,
 };
+#[cfg(feature = "store")]
+use distributedlog_store::StoredEntry;
 
+use super::entries::StoredRecord;
 use super::event::{MalformedSet, ReadEvent, Record};
-use distributedlog_store::{EntryRecord, StoredEntry};
 
 /// Appends the records of `entry` at and after `start` to `events`, in order.
-pub(super) fn entry(entry: &StoredEntry, start: Dlsn, events: &mut VecDeque<ReadEvent>) {
-    let mut dlsn = entry.dlsn;
-    for stored in &entry.records {
-        let end = dlsn.slot(stored.slots);
-        // A control record has a position but nothing to deliver.
-        if end > start && stored.slots > 0 {
-            record(stored, dlsn, entry.written_unix_ms, start, events);
-        }
-        dlsn = end;
+#[cfg(feature = "store")]
+pub(super) fn entry(entry: StoredEntry, start: Dlsn, events: &mut VecDeque<ReadEvent>) {
+    for stored in stored_records(entry) {
+        record(&stored, start, events);
     }
 }
 
+/// Returns the records and sets of an entry that have something to deliver: a control record has a
+/// position alone.
+#[cfg(feature = "store")]
+pub(super) fn stored_records(entry: StoredEntry) -> impl Iterator<Item = StoredRecord> {
+    let mut next = entry.dlsn;
+    let stored = entry.records.into_iter().map(move |record| {
+        let dlsn = next;
+        next = dlsn.slot(record.slots);
+        StoredRecord {
+            dlsn,
+            written_unix_ms: entry.written_unix_ms,
+            slots: record.slots,
+            is_record_set: record.is_record_set,
+            payload: record.payload,
+        }
+    });
+    stored.filter(|stored| stored.slots > 0)
+}
+
 /// Appends one record, or the records of one set, at and after `start`.
-fn record(
-    stored: &EntryRecord,
-    dlsn: Dlsn,
-    written_unix_ms: u64,
+pub(super) fn record(stored: &StoredRecord, start: Dlsn, events: &mut VecDeque<ReadEvent>) {
+    if stored.dlsn.slot(stored.slots) <= start {
+        return;
+    }
+    if !stored.is_record_set {
+        let payload = stored.payload.clone();
+        return records([payload].into_iter(), None, stored, start, events);
+    }
+    if let Err(reason) = set(stored, start, events) {
+        events.push_back(malformed(stored, start, reason));
+    }
+}
+
+/// Appends the records of a set. They share the memory of the set, or of its decompressed payload.
+///
+/// # Errors
+///
+/// The set is damaged: none of its records was appended.
+fn set(stored: &StoredRecord, start: Dlsn, events: &mut VecDeque<ReadEvent>) -> Result<(), String> {
+    let damaged = |error: RecordSetError| error.to_string();
+    let counted = |records: usize| {
+        if records == stored.slots as usize {
+            return Ok(());
+        }
+        Err(format!("its header counts {records} records"))
+    };
+    let header = Header::parse(&stored.payload).map_err(damaged)?;
+    match header.codec {
+        Codec::None => {
+            let set = RecordSet::parse(&stored.payload, &mut []).map_err(damaged)?;
+            counted(set.len())?;
+            let payloads = set.records().map(|record| stored.payload.slice_ref(record));
+            records(payloads, set.identity(), stored, start, events);
+        }
+        Codec::Lz4 => {
+            // Bounded: the header's parser refuses payloads beyond a record set's limit.
+            let mut payload = vec![0; header.payload_bytes];
+            let set = RecordSet::parse(&stored.payload, &mut payload).map_err(damaged)?;
+            counted(set.len())?;
+            let identity = set.identity();
+            let lengths: Vec<usize> = set.records().map(<[u8]>::len).collect();
+            let payload = Bytes::from(payload);
+            let mut at = 0;
+            let cut = |length| {
+                let start = at + LENGTH_BYTES;
+                at = start + length;
+                payload.slice(start..at)
+            };
+            let payloads = lengths.into_iter().map(cut);
+            records(payloads, identity, stored, start, events);
+        }
+    }
+    Ok(())
+}
+
+/// Appends those of the records that are at and after `start`.
+fn records(
+    payloads: impl Iterator<Item = Bytes>,
+    set: Option<SetIdentity>,
+    stored: &StoredRecord,
     start: Dlsn,
     events: &mut VecDeque<ReadEvent>,
 ) {
-    let mut push = |set_slot, set_slots, payload, set| {
-        let dlsn = dlsn.slot(set_slot);
-        if dlsn >= start {
-            events.push_back(ReadEvent::Record(Record {
-                dlsn,
-                payload,
-                written_unix_ms,
-                set,
-                set_slot,
-                set_slots,
-            }));
-        }
-    };
-    if !stored.is_record_set {
-        return push(0, 1, stored.payload.clone(), None);
-    }
-    match split(&stored.payload) {
-        Ok((records, identity)) if records.len() == stored.slots as usize => {
-            for (slot, payload) in (0..).zip(records) {
-                push(slot, stored.slots, payload, identity);
-            }
-        }
-        Ok((records, _)) => events.push_back(malformed(
-            stored,
-            dlsn,
-            start,
-            format!("its header counts {} records", records.len()),
-        )),
-        Err(error) => events.push_back(malformed(stored, dlsn, start, error.to_string())),
+    let records = (0..).zip(payloads).map(|(set_slot, payload)| {
+        ReadEvent::Record(Record {
+            dlsn: stored.dlsn.slot(set_slot),
+            payload,
+            written_unix_ms: stored.written_unix_ms,
+            set,
+            set_slot,
+            set_slots: stored.slots,
+        })
+    });
+    // Most often none is before the start: a comparison for each would cost more than it finds.
+    if stored.dlsn >= start {
+        events.extend(records);
+    } else {
+        events.extend(records.filter(|event| event.dlsn() >= start));
     }
 }
 
 /// Makes the event of a damaged set. Positions before `start` are not counted: the reader does not
 /// read them.
-fn malformed(stored: &EntryRecord, dlsn: Dlsn, start: Dlsn, reason: String) -> ReadEvent {
+fn malformed(stored: &StoredRecord, start: Dlsn, reason: String) -> ReadEvent {
+    let dlsn = stored.dlsn;
     let skipped = if dlsn < start {
         start.slot_id.abs_diff(dlsn.slot_id)
     } else {
@@ -77,36 +136,4 @@ fn malformed(stored: &EntryRecord, dlsn: Dlsn, start: Dlsn, reason: String) -> R
         stored_bytes: stored.payload.len(),
         reason,
     })
-}
-
-/// Returns the records of a set and its identity. The records share the memory of the set, or of
-/// its decompressed payload.
-fn split(stored: &Bytes) -> Result<(Vec<Bytes>, Option<SetIdentity>), RecordSetError> {
-    let header = Header::parse(stored)?;
-    match header.codec {
-        Codec::None => {
-            let set = RecordSet::parse(stored, &mut [])?;
-            Ok((
-                set.records()
-                    .map(|record| stored.slice_ref(record))
-                    .collect(),
-                set.identity(),
-            ))
-        }
-        Codec::Lz4 => {
-            // Bounded: the header's parser refuses payloads beyond a record set's limit.
-            let mut payload = vec![0; header.payload_bytes];
-            let set = RecordSet::parse(stored, &mut payload)?;
-            let identity = set.identity();
-            let lengths: Vec<usize> = set.records().map(<[u8]>::len).collect();
-            let payload = Bytes::from(payload);
-            let mut at = 0;
-            let cut = |length| {
-                let start = at + LENGTH_BYTES;
-                at = start + length;
-                payload.slice(start..at)
-            };
-            Ok((lengths.into_iter().map(cut).collect(), identity))
-        }
-    }
 }

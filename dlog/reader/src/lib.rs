@@ -50,8 +50,10 @@
 //! - `native-roots` (default): the authorities that the machine's owner trusts. Implies `tls`.
 //! - `store`: sources that are a `LogStore`, `LogReader` and `MultiReader`.
 
+#[cfg(any(feature = "http", feature = "store"))]
+pub mod entries;
 mod event;
-#[cfg(feature = "store")]
+#[cfg(any(feature = "http", feature = "store"))]
 mod expand;
 #[cfg(feature = "store")]
 mod log_reader;

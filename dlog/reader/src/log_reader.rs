@@ -6,6 +6,7 @@ use distributedlog::Dlsn;
 
 use distributedlog_store::{LogStore, ReadLimit, StoreError, StoredEntry, StreamName};
 
+use super::entries::StoredRecord;
 use super::event::ReadEvent;
 use super::expand;
 
@@ -162,9 +163,32 @@ impl LogReader {
     /// if there is one, needs another read.
     pub fn next_buffered(&mut self) -> Option<ReadEvent> {
         while self.ready.is_empty() {
-            expand::entry(&self.entries.pop_front()?, self.start, &mut self.ready);
+            expand::entry(self.entries.pop_front()?, self.start, &mut self.ready);
         }
         self.ready.pop_front()
+    }
+
+    /// Returns true if something is read and not delivered; all of it may be before the start.
+    #[must_use]
+    pub fn has_buffered(&self) -> bool {
+        !self.ready.is_empty() || !self.entries.is_empty()
+    }
+
+    /// Returns the position before which nothing is to be delivered of the entries that are
+    /// buffered: a record set may contain records before it.
+    #[must_use]
+    pub const fn start(&self) -> Dlsn {
+        self.start
+    }
+
+    /// Takes the next entry that was already read, as it is stored: its records and sets that have
+    /// something to deliver, with their positions. `None` if there is none, or if
+    /// [`next_buffered`](Self::next_buffered) has delivered a part of it.
+    pub fn next_stored(&mut self) -> Option<impl Iterator<Item = StoredRecord> + use<>> {
+        if !self.ready.is_empty() {
+            return None;
+        }
+        self.entries.pop_front().map(expand::stored_records)
     }
 
     /// Sets the maximum payload bytes of the next reads of the store; an entry that is larger is
@@ -204,7 +228,7 @@ impl LogReader {
     ///
     /// Dropping the future loses nothing.
     pub async fn fill(&mut self, wait: Duration) -> Result<bool, StoreError> {
-        if !self.ready.is_empty() || !self.entries.is_empty() {
+        if self.has_buffered() {
             return Ok(true);
         }
         self.fetch(wait).await

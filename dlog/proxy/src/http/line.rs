@@ -8,15 +8,18 @@ use serde::Serialize;
 use super::accept::Accept;
 use super::position::{EventId, ShortDlsn, previous_slot};
 use super::problem::Problem;
+use distributedlog_reader::entries::CONTENT_TYPE;
 use distributedlog_reader::{MalformedSet, ReadEvent, Record, StreamPosition};
 
-/// Framing of the lines.
+/// Framing of what is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// One JSON object a line.
     Ndjson,
     /// Server-Sent Events.
     Sse,
+    /// Records and sets as they are stored, in frames.
+    Entries,
 }
 
 /// Format of records' bytes in JSON.
@@ -60,6 +63,21 @@ pub(super) enum EndReason {
     Failed,
 }
 
+impl EndReason {
+    /// Returns the name, as serialization has it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::CaughtUp => "caught_up",
+            Self::Limit => "limit",
+            Self::Deleted => "deleted",
+            Self::Recreated => "recreated",
+            Self::Draining => "draining",
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One line of a read.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -99,22 +117,29 @@ enum EventLine<'a> {
 /// Encodes the events of a read as lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventEncoder {
-    pub(super) framing: Framing,
+    /// True for Server-Sent Events.
+    pub(super) is_sse: bool,
     pub(super) payloads: PayloadFormat,
 }
 
 impl Framing {
-    /// Returns the framing that the client prefers: Server-Sent Events if it names them with at
-    /// least the weight of NDJSON, otherwise NDJSON, also if it accepts neither by name.
+    /// Returns the framing that the client prefers: entries or Server-Sent Events if it names them
+    /// with at least the weight of the others, otherwise NDJSON, also if it accepts none by name.
     ///
     /// # Errors
     ///
-    /// The client excludes both.
+    /// The client excludes all.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let accept = Accept::of(headers);
         let sse = accept.weight(Self::Sse.content_type());
         let lines = [Self::Ndjson.content_type(), "application/json"].map(|it| accept.weight(it));
         let lines = if lines[0].named { lines[0] } else { lines[1] };
+        // No client gets bytes that it did not ask for by name.
+        let entries = accept.weight(Self::Entries.content_type());
+        let most = sse.thousandths.max(lines.thousandths);
+        if entries.named && entries.thousandths > 0 && entries.thousandths >= most {
+            return Ok(Self::Entries);
+        }
         if sse.named && sse.thousandths > 0 && sse.thousandths >= lines.thousandths {
             return Ok(Self::Sse);
         }
@@ -125,11 +150,14 @@ impl Framing {
         if sse.thousandths > 0 {
             return Ok(Self::Sse);
         }
+        if entries.named && entries.thousandths > 0 {
+            return Ok(Self::Entries);
+        }
         Err(Problem::new(
             Http::NOT_ACCEPTABLE,
             "NOT_ACCEPTABLE",
-            "accept: records come as application/x-ndjson or as text/event-stream, and the \
-             request excludes both",
+            "accept: records come as application/x-ndjson, as text/event-stream or as \
+             application/vnd.distributedlog.entries, and the request excludes all of them",
         ))
     }
 
@@ -137,6 +165,7 @@ impl Framing {
         match self {
             Self::Ndjson => "application/x-ndjson",
             Self::Sse => "text/event-stream",
+            Self::Entries => CONTENT_TYPE,
         }
     }
 }
@@ -223,13 +252,10 @@ impl EventEncoder {
     }
 
     fn put(self, name: &str, id: EventId, line: &EventLine<'_>, out: &mut Vec<u8>) {
-        if self.framing == Framing::Sse {
+        if self.is_sse {
             out.extend_from_slice(format!("event: {name}\nid: {id}\ndata: ").as_bytes());
         }
         serde_json::to_writer(&mut *out, line).expect("texts and numbers, into memory");
-        out.extend_from_slice(match self.framing {
-            Framing::Ndjson => b"\n",
-            Framing::Sse => b"\n\n",
-        });
+        out.extend_from_slice(if self.is_sse { b"\n\n" } else { b"\n" });
     }
 }

@@ -27,6 +27,7 @@ mod server;
 mod socket;
 mod status;
 mod store_port;
+mod stored;
 mod streams;
 mod tail;
 #[cfg(test)]

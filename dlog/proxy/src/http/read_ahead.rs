@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use distributedlog_reader::{LogReader, ReadEvent};
+use distributedlog_reader::LogReader;
 use distributedlog_store::StoreError;
 use distributedlog_store::budget::{ByteBudget, Reservation};
 
@@ -29,22 +29,22 @@ impl ReadAhead {
         Self { budget, room: None }
     }
 
-    /// Returns the reader's next record, or `None` at the end of the stream unless it is to
-    /// `follow` it.
+    /// Waits until the reader has something buffered. Returns false at the end of the stream unless
+    /// it is to `follow` it.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub(super) async fn next(
+    pub(super) async fn fill(
         &mut self,
         reader: &mut LogReader,
         follow: bool,
-    ) -> Result<Option<ReadEvent>, StoreError> {
-        // Bounded by the waits: each round delivers a record, waits, or has room for what it did
-        // not have room for.
+    ) -> Result<bool, StoreError> {
+        // Bounded by the waits: each round has something buffered, waits, or has room for what it
+        // did not have room for.
         loop {
-            if let Some(event) = reader.next_buffered() {
-                return Ok(Some(event));
+            if reader.has_buffered() {
+                return Ok(true);
             }
             let waited = self.room.take();
             let mut room = waited.or_else(|| self.budget.try_reserve(BATCH_BYTES * MEMORY_FACTOR));
@@ -52,7 +52,7 @@ impl ReadAhead {
             reader.set_batch_bytes(bytes.max(SMALL_BATCH_BYTES));
             if !reader.fill(Duration::ZERO).await? {
                 if !follow {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 // A reader that waits holds nothing.
                 room = None;

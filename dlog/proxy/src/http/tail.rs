@@ -19,10 +19,11 @@ use super::problem::Problem;
 use super::query::{FromQuery, Parameters, QueryPairs};
 use super::read_ahead::ReadAhead;
 use super::route::StreamPath;
+use super::stored::StoredEncoder;
 use super::streams::parse_name;
 use super::{HttpState, ServerPhase};
 use crate::stats::RaisedGauge;
-use distributedlog_reader::{LogReader, ReadEvent, StreamPosition};
+use distributedlog_reader::{LogReader, StreamPosition};
 use distributedlog_store::budget::Reservation;
 use distributedlog_store::{StoreError, StreamInfo, StreamName};
 
@@ -183,10 +184,7 @@ async fn begin(
             .of_stream_created(info.created_unix_ms),
         read_ahead: ReadAhead::new(state.service.bounds.read_ahead.of(peer)),
         created_unix_ms: info.created_unix_ms,
-        encoder: EventEncoder {
-            framing,
-            payloads: query.payload,
-        },
+        body: BodyEncoder::new(framing, query.payload),
         heartbeat: Duration::from_millis(query.heartbeat_ms),
         follow: query.follow,
         left: query.limit.unwrap_or(u64::MAX),
@@ -268,7 +266,7 @@ struct RecordStream {
     read_ahead: ReadAhead,
     /// Time of creation of the stream that is read.
     created_unix_ms: u64,
-    encoder: EventEncoder,
+    body: BodyEncoder,
     heartbeat: Duration,
     follow: bool,
     /// Number of records that may still be sent.
@@ -289,9 +287,20 @@ enum BodyProgress {
     Ended,
 }
 
+/// The body, in the format that the client prefers.
+enum BodyEncoder {
+    Lines {
+        encoder: EventEncoder,
+        /// Lines that were not sent.
+        out: Vec<u8>,
+    },
+    Stored(StoredEncoder),
+}
+
 /// Result of waiting for the next record.
 enum TailStep {
-    Event(ReadEvent),
+    /// The reader has something buffered.
+    Buffered,
     Silence,
     End(EndReason, Option<String>),
 }
@@ -299,25 +308,32 @@ enum TailStep {
 impl RecordStream {
     /// Returns the next part of the body.
     async fn next(mut self) -> Option<(Result<Bytes, core::convert::Infallible>, Self)> {
-        let mut out = Vec::new();
-        match self.progress {
-            BodyProgress::Ended => return None,
-            BodyProgress::New => {
-                self.progress = BodyProgress::Reading;
-                self.encoder.heartbeat(self.position(), &mut out);
-                return Some((Ok(out.into()), self));
+        // Bounded: each round ends with a part, or leaves out what is before the start.
+        loop {
+            if let Some(part) = self.body.pop() {
+                return Some((Ok(part), self));
             }
-            BodyProgress::Reading => {}
-        }
-        match self.find().await {
-            TailStep::Event(event) => self.put(event, &mut out),
-            TailStep::Silence => self.encoder.heartbeat(self.position(), &mut out),
-            TailStep::End(reason, detail) => {
-                self.progress = BodyProgress::Ended;
-                self.encoder.end(reason, self.position(), detail, &mut out);
+            match self.progress {
+                BodyProgress::Ended => return None,
+                BodyProgress::New => {
+                    self.progress = BodyProgress::Reading;
+                    let position = self.position();
+                    self.body.start(position);
+                    continue;
+                }
+                BodyProgress::Reading => {}
+            }
+            let step = self.find().await;
+            let position = self.position();
+            match step {
+                TailStep::Buffered => self.put(),
+                TailStep::Silence => self.body.heartbeat(position),
+                TailStep::End(reason, detail) => {
+                    self.progress = BodyProgress::Ended;
+                    self.body.end(reason, position, detail);
+                }
             }
         }
-        Some((Ok(out.into()), self))
     }
 
     /// Returns the position of the next record.
@@ -330,13 +346,15 @@ impl RecordStream {
             return TailStep::End(EndReason::Limit, None);
         }
         let (client, probes) = (&self.client, &mut self.probes);
-        let next = self.read_ahead.next(&mut self.reader, self.follow);
+        let next = self.read_ahead.fill(&mut self.reader, self.follow);
         let reading = async {
             // Also while it waits for room, so that its client knows that it lives.
             match tokio::time::timeout(self.heartbeat, next).await {
-                Ok(event) => {
-                    Ok(event?.map_or(TailStep::End(EndReason::CaughtUp, None), TailStep::Event))
-                }
+                Ok(filled) => Ok(if filled? {
+                    TailStep::Buffered
+                } else {
+                    TailStep::End(EndReason::CaughtUp, None)
+                }),
                 Err(_) => Ok(TailStep::Silence),
             }
         };
@@ -382,18 +400,70 @@ impl RecordStream {
         }
     }
 
-    /// Encodes an event, and those that were read together with it.
-    fn put(&mut self, event: ReadEvent, out: &mut Vec<u8>) {
-        let mut next = Some(event);
-        while let Some(event) = next {
-            self.encoder.event(&event, self.created_unix_ms, out);
-            self.reading.state.service.stats.http.records_read.inc();
-            self.left -= 1;
-            next = if self.left > 0 && out.len() < CHUNK_BYTES {
-                self.reader.next_buffered()
-            } else {
-                None
-            };
+    /// Encodes what is buffered, as far as a part of the body has room for it.
+    fn put(&mut self) {
+        let (reader, created) = (&mut self.reader, self.created_unix_ms);
+        let count = match &mut self.body {
+            BodyEncoder::Stored(encoder) => encoder.put(reader, created, self.left),
+            BodyEncoder::Lines { encoder, out } => {
+                let mut count = 0;
+                while count < self.left
+                    && out.len() < CHUNK_BYTES
+                    && let Some(event) = reader.next_buffered()
+                {
+                    encoder.event(&event, created, out);
+                    count += 1;
+                }
+                count
+            }
+        };
+        self.left = self.left.saturating_sub(count);
+        let http = &self.reading.state.service.stats.http;
+        http.records_read.inc_by(count);
+    }
+}
+
+impl BodyEncoder {
+    fn new(framing: Framing, payloads: PayloadFormat) -> Self {
+        let is_sse = match framing {
+            Framing::Entries => return Self::Stored(StoredEncoder::default()),
+            Framing::Sse => true,
+            Framing::Ndjson => false,
+        };
+        Self::Lines {
+            encoder: EventEncoder { is_sse, payloads },
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes what was encoded. `None` if there is nothing.
+    fn pop(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Lines { out, .. } if out.is_empty() => None,
+            Self::Lines { out, .. } => Some(core::mem::take(out).into()),
+            Self::Stored(encoder) => encoder.pop(),
+        }
+    }
+
+    /// Encodes the position at which reading begins.
+    fn start(&mut self, next: StreamPosition) {
+        match self {
+            Self::Lines { encoder, out } => encoder.heartbeat(next, out),
+            Self::Stored(encoder) => encoder.start(next),
+        }
+    }
+
+    fn heartbeat(&mut self, next: StreamPosition) {
+        match self {
+            Self::Lines { encoder, out } => encoder.heartbeat(next, out),
+            Self::Stored(encoder) => encoder.heartbeat(next),
+        }
+    }
+
+    fn end(&mut self, reason: EndReason, next: StreamPosition, detail: Option<String>) {
+        match self {
+            Self::Lines { encoder, out } => encoder.end(reason, next, detail, out),
+            Self::Stored(encoder) => encoder.end(reason, next, detail.as_deref()),
         }
     }
 }

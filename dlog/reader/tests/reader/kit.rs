@@ -14,17 +14,22 @@ use distributedlog_reader::{
 };
 use distributedlog_store::{EntryRecord, LogStore, StreamName};
 use distributedlog_testkit::store::MemoryStore;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Timeout of each step: longer than a step takes on a loaded machine unless it hangs.
 pub(crate) const STEP: Duration = Duration::from_secs(60);
 
-/// A source by name, for the messages of assertions.
-pub(crate) const SOURCES: [&str; 2] = ["http", "store"];
+/// A source by name, for the messages of assertions. `lines` is a proxy of an earlier version, that
+/// sends lines alone.
+pub(crate) const SOURCES: [&str; 3] = ["http", "store", "lines"];
 
 /// A store in memory and a proxy over it.
 pub(crate) struct Stack {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) proxy: RunningProxy,
+    /// Address at which the proxy looks like one of an earlier version.
+    earlier: SocketAddr,
 }
 
 pub(crate) fn settings() -> SettingsBuilder {
@@ -42,12 +47,20 @@ impl Stack {
         // Several proxies can share it, and close it.
         store.stay_open();
         let proxy = proxy_over(&store, settings).await;
-        Self { store, proxy }
+        let earlier = earlier_version(proxy.http_addr().expect("it was asked for")).await;
+        Self {
+            store,
+            proxy,
+            earlier,
+        }
     }
 
     pub(crate) fn source(&self, name: &str) -> Source {
         if name == "http" {
             return self.http().into();
+        }
+        if name == "lines" {
+            return HttpSource::new([format!("http://{}", self.earlier)]).into();
         }
         let store: Arc<dyn LogStore> = self.store.clone();
         store.into()
@@ -71,6 +84,39 @@ impl Stack {
     pub(crate) fn reader(&self, source: &str, streams: &[&str]) -> MultiStreamReaderBuilder {
         MultiStreamReader::builder(self.source(source)).streams(streams.iter().copied())
     }
+}
+
+/// Passes requests on to the proxy, without the format that earlier versions do not know. Returns
+/// its address.
+async fn earlier_version(proxy: SocketAddr) -> SocketAddr {
+    const UNKNOWN: &[u8] = b"application/vnd.distributedlog.entries,";
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match client.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => return,
+                    }
+                }
+                let found = head.windows(UNKNOWN.len()).position(|it| it == UNKNOWN);
+                if let Some(at) = found {
+                    head[at..at + UNKNOWN.len()].fill(b' ');
+                }
+                let Ok(mut server) = TcpStream::connect(proxy).await else {
+                    return;
+                };
+                if server.write_all(&head).await.is_ok() {
+                    // Its end is that of either side.
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    address
 }
 
 pub(crate) async fn proxy_over(
@@ -194,10 +240,7 @@ pub(crate) async fn until(
 
 /// Makes a plain request, and returns the body of the response.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut socket = tokio::net::TcpStream::connect(address)
-        .await
-        .expect("it listens");
+    let mut socket = TcpStream::connect(address).await.expect("it listens");
     let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
     socket
         .write_all(request.as_bytes())

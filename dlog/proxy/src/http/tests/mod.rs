@@ -3,6 +3,7 @@ mod bounds;
 mod contract;
 mod details;
 mod drain;
+mod entries;
 mod guard;
 mod half_close;
 mod hostile;

@@ -3,7 +3,6 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, HeaderValue, USER_AGENT};
@@ -33,6 +32,8 @@ type Polled = Option<Pin<Box<http1::Connection<TokioIo<Box<dyn Socket>>, String>
 pub(super) struct Exchange {
     sender: SendRequest<String>,
     connection: Polled,
+    /// Error behind what was taken of a body.
+    lost: Option<hyper::Error>,
 }
 
 impl Exchange {
@@ -71,6 +72,7 @@ impl Exchange {
             Ok(Self {
                 sender,
                 connection: Some(Box::pin(connection)),
+                lost: None,
             })
         };
         timeout(limit, connecting)
@@ -110,30 +112,55 @@ impl Exchange {
             .map_err(|error| format!("the connection to {server} was lost: {}", chain(&error)))
     }
 
-    /// Waits for the next piece of a response's body. `None` at its end.
-    pub(super) async fn piece(
+    /// Waits for the next piece of a response's body, and takes those that follow without waiting,
+    /// as long as `take` returns true. Returns false if there was none: the body has ended.
+    pub(super) async fn pieces(
         &mut self,
         servers: &Servers,
         server: &Server,
         body: &mut Incoming,
-    ) -> Result<Option<Bytes>, String> {
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> Result<bool, String> {
+        let Self {
+            connection, lost, ..
+        } = self;
         let mut body = Pin::new(body);
-        let piece = poll_fn(|context| {
+        let mut any = false;
+        let pieces = poll_fn(|context| {
+            if let Some(error) = lost.take() {
+                return Poll::Ready(Err(error));
+            }
+            // Bounded: by `take`, and by what the socket has before it is pending.
             loop {
-                break match core::task::ready!(body.as_mut().poll_frame(context)) {
+                // The connection hands out one piece at a time.
+                poll_connection(connection, context);
+                match body.as_mut().poll_frame(context) {
                     // Trailers say nothing here.
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => Poll::Ready(Ok(Some(data))),
-                        Err(_) => continue,
-                    },
-                    Some(Err(error)) => Poll::Ready(Err(error)),
-                    None => Poll::Ready(Ok(None)),
-                };
+                    Poll::Ready(Some(Ok(frame))) => {
+                        if let Some(data) = frame.data_ref() {
+                            any = true;
+                            if !take(data) {
+                                return Poll::Ready(Ok(true));
+                            }
+                        }
+                    }
+                    // What came before it is taken first.
+                    Poll::Ready(Some(Err(error))) if any => {
+                        *lost = Some(error);
+                        return Poll::Ready(Ok(true));
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    // The end of a body comes again.
+                    Poll::Ready(None) => return Poll::Ready(Ok(any)),
+                    Poll::Pending if any => return Poll::Ready(Ok(true)),
+                    Poll::Pending => return Poll::Pending,
+                }
             }
         });
-        beside(&mut self.connection, servers.silence, piece)
+        let limit = servers.silence;
+        timeout(limit, pieces)
             .await
-            .ok_or_else(|| format!("{server} was silent for {:?}", servers.silence))?
+            .map_err(|_| format!("{server} was silent for {limit:?}"))?
             .map_err(|error| format!("the connection to {server} was lost: {}", chain(&error)))
     }
 
@@ -146,15 +173,34 @@ impl Exchange {
         limit: usize,
     ) -> Result<Vec<u8>, String> {
         let mut whole = Vec::new();
-        while let Some(piece) = self.piece(servers, server, &mut body).await? {
-            if whole.len() + piece.len() > limit {
-                return Err(format!(
-                    "{server} answered with more than {limit} bytes: is it a write proxy?"
-                ));
-            }
-            whole.extend_from_slice(&piece);
+        let mut is_too_long = false;
+        while !is_too_long
+            && self
+                .pieces(servers, server, &mut body, |piece| {
+                    is_too_long = whole.len() + piece.len() > limit;
+                    if !is_too_long {
+                        whole.extend_from_slice(piece);
+                    }
+                    !is_too_long
+                })
+                .await?
+        {}
+        if is_too_long {
+            return Err(format!(
+                "{server} answered with more than {limit} bytes: is it a write proxy?"
+            ));
         }
         Ok(whole)
+    }
+}
+
+/// Polls a connection until it has ended.
+fn poll_connection(connection: &mut Polled, context: &mut Context<'_>) {
+    if let Some(open) = connection
+        && open.as_mut().poll(context).is_ready()
+    {
+        // Its error reaches the request or the body too.
+        *connection = None;
     }
 }
 
@@ -169,12 +215,7 @@ async fn beside<F: Future>(
 ) -> Option<F::Output> {
     let mut waiting = pin!(waiting);
     let both = poll_fn(|context: &mut Context<'_>| {
-        if let Some(open) = connection
-            && open.as_mut().poll(context).is_ready()
-        {
-            // Its error reaches the request or the body too.
-            *connection = None;
-        }
+        poll_connection(connection, context);
         waiting.as_mut().poll(context)
     });
     timeout(limit, both).await.ok()

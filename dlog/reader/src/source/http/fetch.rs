@@ -7,12 +7,15 @@ use distributedlog::Escaped;
 use distributedlog::wire::record_set::{SetIdentity, WriterId};
 use hyper::StatusCode;
 use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::exchange::Exchange;
+use super::frames::{Frames, Taken};
 use super::lines::LineBuffer;
 use super::problem;
 use super::settings::{Servers, escape};
+use crate::entries;
 use crate::event::{MalformedSet, ReadEvent, Record};
 use crate::position::{Mark, Place};
 use crate::reader::ReadError;
@@ -25,6 +28,13 @@ const MAX_PROBLEM_BYTES: usize = 64 << 10;
 /// Longest interval of heartbeats that a client can ask for, in milliseconds.
 const MAX_HEARTBEAT_MS: u128 = 60_000;
 
+/// Formats of a response. Proxies of earlier versions have lines only.
+const ACCEPTED: &str = "application/vnd.distributedlog.entries, application/x-ndjson;q=0.5";
+
+/// Range of the bytes that are taken of a connection at once, if they are there.
+const MIN_TAKEN_BYTES: usize = 8 << 10;
+const MAX_TAKEN_BYTES: usize = 256 << 10;
+
 /// Reads of one stream over HTTP.
 pub(crate) struct HttpFetcher {
     servers: Arc<Servers>,
@@ -34,10 +44,54 @@ pub(crate) struct HttpFetcher {
     server: usize,
     /// The response that is read. `None` if there is none.
     response: Option<(Exchange, Incoming)>,
-    lines: LineBuffer,
-    /// True once the response had a line: the first is a heartbeat that is sent at once.
-    begun: bool,
+    received: Received,
     connections: u64,
+}
+
+/// What came of the response.
+#[derive(Debug)]
+enum Received {
+    Lines {
+        buffer: LineBuffer,
+        /// True once there was a line: the first is a heartbeat that is sent at once.
+        begun: bool,
+    },
+    Frames(Frames),
+}
+
+impl Received {
+    /// Nothing of a response of this content type.
+    fn of(content_type: &[u8]) -> Self {
+        if content_type == entries::CONTENT_TYPE.as_bytes() {
+            Self::Frames(Frames::default())
+        } else {
+            Self::default()
+        }
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        match self {
+            Self::Lines { buffer, .. } => buffer.push(piece),
+            Self::Frames(frames) => frames.push(piece),
+        }
+    }
+
+    /// Number of bytes that no line or frame was taken of.
+    fn len(&self) -> usize {
+        match self {
+            Self::Lines { buffer, .. } => buffer.len(),
+            Self::Frames(frames) => frames.received(),
+        }
+    }
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self::Lines {
+            buffer: LineBuffer::default(),
+            begun: false,
+        }
+    }
 }
 
 /// A line of the response. The texts that are borrowed are those in which nothing is escaped.
@@ -74,8 +128,7 @@ impl HttpFetcher {
             stream: stream.to_owned(),
             settings,
             response: None,
-            lines: LineBuffer::default(),
-            begun: false,
+            received: Received::default(),
             connections: 0,
         }
     }
@@ -85,30 +138,64 @@ impl HttpFetcher {
     }
 
     pub(crate) fn buffered_bytes(&self) -> usize {
-        self.lines.len()
+        match &self.received {
+            Received::Lines { buffer, .. } => buffer.len(),
+            Received::Frames(frames) => frames.len(),
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Item> {
-        loop {
-            let item = match self.lines.pop() {
-                Ok(None) => return None,
-                Ok(Some(line)) if line.is_empty() => continue,
-                Ok(Some(line)) => self.item(&line),
-                Err(_) => Err("a line is longer than any of a write proxy".to_owned()),
-            };
-            match item {
-                Ok(None) => {}
-                Ok(Some(item)) => {
-                    if matches!(item, Item::Failed(_)) {
-                        self.leave();
-                    }
-                    return Some(item);
+        let item = match &mut self.received {
+            Received::Lines { .. } => self.pop_line(),
+            Received::Frames(frames) => match frames.pop() {
+                Ok(None) => Ok(None),
+                Ok(Some(Taken::Event(event, after))) => return Some(Item::Event(event, after)),
+                Ok(Some(Taken::Reached { next, at_end })) => {
+                    return Some(Item::Reached { next, at_end });
                 }
-                Err(detail) => {
-                    let server = &self.servers.urls[self.server];
-                    let detail = format!("{server}: {detail}");
+                Ok(Some(Taken::End {
+                    next,
+                    reason,
+                    detail,
+                })) => {
+                    let detail = Some(&*detail).filter(|detail| !detail.is_empty());
+                    self.end(&reason, detail, Some(next)).map(Some)
+                }
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        match item {
+            Ok(item) => {
+                if matches!(item, Some(Item::Failed(_))) {
                     self.leave();
-                    return Some(Item::Failed(Failure::transient(detail)));
+                }
+                item
+            }
+            Err(detail) => {
+                let server = &self.servers.urls[self.server];
+                let detail = format!("{server}: {detail}");
+                self.leave();
+                Some(Item::Failed(Failure::transient(detail)))
+            }
+        }
+    }
+
+    /// Takes the next item of lines. `None` if no line is whole.
+    fn pop_line(&mut self) -> Result<Option<Item>, String> {
+        // Bounded: each round takes a line out of the buffer.
+        loop {
+            let Received::Lines { buffer, .. } = &mut self.received else {
+                return Ok(None);
+            };
+            let line = buffer.pop();
+            let line = line.map_err(|_| "a line is longer than any of a write proxy".to_owned())?;
+            match line {
+                None => return Ok(None),
+                Some(line) if line.is_empty() => {}
+                Some(line) => {
+                    if let Some(item) = self.item(&line)? {
+                        return Ok(Some(item));
+                    }
                 }
             }
         }
@@ -125,30 +212,36 @@ impl HttpFetcher {
     /// Leaves the response, and asks the next proxy.
     fn leave(&mut self) {
         self.response = None;
-        self.lines.clear();
+        self.received = Received::default();
         self.server = (self.server + 1) % self.servers.urls.len();
     }
 
     async fn read(&mut self, position: &Mark) -> Result<(), Failure> {
         if self.response.is_none() {
-            self.response = Some(self.open(position).await?);
-            self.begun = false;
+            let (exchange, body, received) = self.open(position).await?;
+            self.response = Some((exchange, body));
+            self.received = received;
         }
         let (exchange, body) = self.response.as_mut().expect("it was opened just now");
         let server = &self.servers.urls[self.server];
-        match exchange.piece(&self.servers, server, body).await {
-            Ok(Some(piece)) => {
-                self.lines.push(&piece);
-                Ok(())
-            }
-            Ok(None) => Err(Failure::transient(format!(
+        // All that is there, up to a share of the buffer: a wait costs more than a piece.
+        let enough = self.settings.buffer_bytes / 4;
+        let enough = enough.clamp(MIN_TAKEN_BYTES, MAX_TAKEN_BYTES);
+        let received = &mut self.received;
+        let take = |piece: &[u8]| {
+            received.push(piece);
+            received.len() < enough
+        };
+        match exchange.pieces(&self.servers, server, body, take).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::transient(format!(
                 "{server} ended the response within a read"
             ))),
             Err(detail) => Err(Failure::transient(detail)),
         }
     }
 
-    async fn open(&mut self, position: &Mark) -> Result<(Exchange, Incoming), Failure> {
+    async fn open(&mut self, position: &Mark) -> Result<(Exchange, Incoming, Received), Failure> {
         let server = &self.servers.urls[self.server];
         let mut exchange = Exchange::connect(&self.servers, server, self.settings.buffer_bytes)
             .await
@@ -156,12 +249,16 @@ impl HttpFetcher {
         self.connections += 1;
         let path = server.path(&self.stream, &self.query(position));
         let response = exchange
-            .get(&self.servers, server, &path, "application/x-ndjson")
+            .get(&self.servers, server, &path, ACCEPTED)
             .await
             .map_err(Failure::transient)?;
         let (head, body) = response.into_parts();
         if head.status == StatusCode::OK {
-            return Ok((exchange, body));
+            let content_type = head.headers.get(CONTENT_TYPE);
+            let received = content_type.map_or_else(Received::default, |content_type| {
+                Received::of(content_type.as_bytes())
+            });
+            return Ok((exchange, body, received));
         }
         let body = exchange
             .whole(&self.servers, server, body, MAX_PROBLEM_BYTES)
@@ -193,7 +290,10 @@ impl HttpFetcher {
     fn item(&mut self, line: &[u8]) -> Result<Option<Item>, String> {
         let line: Line<'_> = serde_json::from_slice(line)
             .map_err(|error| format!("a line is none of a write proxy: {error}"))?;
-        let first = !core::mem::replace(&mut self.begun, true);
+        let first = match &mut self.received {
+            Received::Lines { begun, .. } => !core::mem::replace(begun, true),
+            Received::Frames(_) => false,
+        };
         let place = |text: Option<&str>, name| {
             text.map(Place::parse)
                 .ok_or_else(|| format!("a line has no {name}"))
@@ -217,22 +317,22 @@ impl HttpFetcher {
                 next: Mark::From(place(line.next, "next")?),
                 at_end: !first,
             },
-            "end" => self.end(line)?,
+            "end" => {
+                let next = line.next.map(|next| Mark::From(Place::parse(next)));
+                let reason = line.reason.unwrap_or_default();
+                self.end(reason, line.detail.as_deref(), next)?
+            }
             _ => return Ok(None),
         }))
     }
 
     /// Returns what the end of a response means.
-    fn end(&self, line: Line<'_>) -> Result<Item, String> {
+    fn end(&self, reason: &str, detail: Option<&str>, next: Option<Mark>) -> Result<Item, String> {
         let server = &self.servers.urls[self.server];
         let stream = self.stream.clone();
-        let reason = line.reason.unwrap_or_default();
-        let detail = Escaped(line.detail.as_deref().unwrap_or(reason)).to_string();
+        let detail = Escaped(detail.unwrap_or(reason)).to_string();
         Ok(match reason {
-            "caught_up" => {
-                let next = line.next.ok_or("a line has no next")?;
-                Item::CaughtUp(Mark::From(Place::parse(next)))
-            }
+            "caught_up" => Item::CaughtUp(next.ok_or("a line has no next")?),
             "deleted" => Item::Failed(Failure::Deleted),
             "recreated" => Item::Failed(Failure::Fatal(ReadError::Recreated { stream, detail })),
             _ => Item::Failed(Failure::Transient {
@@ -331,7 +431,7 @@ mod tests {
         };
         let servers = Arc::new(source.prepare().expect("valid"));
         let mut fetcher = HttpFetcher::new(servers, "s", 0, settings);
-        fetcher.lines.push(response);
+        fetcher.received.push(response);
         core::iter::from_fn(|| fetcher.pop()).collect()
     }
 

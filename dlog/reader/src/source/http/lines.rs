@@ -25,11 +25,6 @@ impl LineBuffer {
         self.bytes.len()
     }
 
-    /// Forgets what was received.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Takes the next whole line, without its end. `None` if there is none yet.
     pub(super) fn pop(&mut self) -> Result<Option<Bytes>, LineTooLong> {
         match memchr::memchr(b'\n', &self.bytes[self.scanned..]) {

@@ -3,6 +3,7 @@
 mod describe;
 mod exchange;
 mod fetch;
+mod frames;
 mod lines;
 mod problem;
 mod settings;
