@@ -256,6 +256,12 @@ pub(super) const fn is_repeated(request: &Request<'_>) -> bool {
                 ..
             },
             ..
+        } | Request::WriteBulkWithContext {
+            context: WriteContext {
+                attempt: Some(1..),
+                ..
+            },
+            ..
         }
     )
 }

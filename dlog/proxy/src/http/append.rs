@@ -11,12 +11,14 @@ use distributedlog::wire::service::{Request, WriteContext};
 use serde::Serialize;
 
 use super::access::HttpCaller;
+use super::batch::{self, Batch, Layout};
 use super::client::ClientWatch;
 use super::guard::PeerAddress;
 use super::position::DlsnBody;
 use super::problem::Problem;
 use super::route::StreamPath;
 use super::{HttpState, body};
+use crate::MAX_RECORD_BYTES;
 use crate::machine::{Action, Reply, StreamReply, Terms, Work};
 use crate::stats::is_repeated;
 
@@ -42,9 +44,27 @@ struct AppendedBody<'a> {
     dlsn: DlsnBody,
 }
 
+/// What a body contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Record,
+    RecordSet,
+    /// Several records.
+    Batch(Layout),
+}
+
+impl Content {
+    const fn max_bytes(self) -> usize {
+        match self {
+            Self::Record | Self::RecordSet => MAX_RECORD_BYTES,
+            Self::Batch(_) => batch::MAX_BODY_BYTES,
+        }
+    }
+}
+
 /// The request headers of an append, parsed.
 struct AppendHeaders {
-    is_record_set: bool,
+    content: Content,
     crc32: Option<i64>,
     /// Time that the client allows for the work to start.
     timeout: Option<Duration>,
@@ -54,7 +74,7 @@ struct AppendHeaders {
 
 impl AppendHeaders {
     fn parse(headers: &HeaderMap) -> Result<Self, Problem> {
-        let is_record_set = is_record_set(headers)?;
+        let content = content(headers)?;
         let crc32 = number(
             headers,
             &CRC32,
@@ -77,7 +97,7 @@ impl AppendHeaders {
             "the number of earlier attempts, at most 65535",
         )?;
         Ok(Self {
-            is_record_set,
+            content,
             crc32: crc32.map(|crc| i64::try_from(crc).expect("it has 32 bits")),
             timeout: timeout_ms.map(Duration::from_millis),
             attempt: attempt.map(|attempt| i32::try_from(attempt).expect("it has 16 bits")),
@@ -85,7 +105,7 @@ impl AppendHeaders {
     }
 }
 
-/// Appends a record or a record set.
+/// Appends a record, a record set, or several records.
 pub(super) async fn append(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
@@ -96,7 +116,7 @@ pub(super) async fn append(
     body: Body,
 ) -> Result<Response, Problem> {
     let parsed = AppendHeaders::parse(&headers)?;
-    let received = body::read(&state, peer.ip(), body).await?;
+    let received = body::read(&state, peer.ip(), body, parsed.content.max_bytes()).await?;
     caller.charge(&state, &headers, received.bytes.len());
     let headers = parsed;
     let payload = received.bytes.clone();
@@ -105,12 +125,22 @@ pub(super) async fn append(
         deadline: headers.timeout.map(|allowed| state.service.now() + allowed),
         may_create: caller.may_create(&stream),
     };
+    if let Content::Batch(layout) = headers.content {
+        let batch = Batch {
+            stream: &stream,
+            layout,
+            body: &payload,
+            crc32: headers.crc32,
+            attempt: headers.attempt,
+        };
+        return batch.append(&state, terms, &client).await;
+    }
     let request = Request::WriteWithContext {
         stream: &stream,
         data: &payload,
         context: WriteContext {
             crc32: headers.crc32,
-            is_record_set: Some(headers.is_record_set),
+            is_record_set: Some(headers.content == Content::RecordSet),
             attempt: headers.attempt,
             ..WriteContext::default()
         },
@@ -173,8 +203,8 @@ fn slots(action: &Action<'_>) -> u32 {
     }
 }
 
-/// Returns true if the body's content type is that of a record set.
-fn is_record_set(headers: &HeaderMap) -> Result<bool, Problem> {
+/// Returns what the body contains by its content type.
+fn content(headers: &HeaderMap) -> Result<Content, Problem> {
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
         && encoding != "identity"
     {
@@ -184,7 +214,7 @@ fn is_record_set(headers: &HeaderMap) -> Result<bool, Problem> {
         return Err(unsupported(detail));
     }
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(false);
+        return Ok(Content::Record);
     };
     let text = value.to_str().unwrap_or("");
     let essence = text
@@ -194,12 +224,17 @@ fn is_record_set(headers: &HeaderMap) -> Result<bool, Problem> {
         .trim()
         .to_ascii_lowercase();
     match essence.as_str() {
-        RECORD_SET => Ok(true),
-        "application/octet-stream" | "application/json" => Ok(false),
-        text if text.starts_with("text/") => Ok(false),
+        RECORD_SET => Ok(Content::RecordSet),
+        batch::LINES => Ok(Content::Batch(Layout::Lines)),
+        batch::LENGTH_PREFIXED => Ok(Content::Batch(Layout::LengthPrefixed)),
+        "application/octet-stream" | "application/json" => Ok(Content::Record),
+        text if text.starts_with("text/") => Ok(Content::Record),
         _ => Err(unsupported(format!(
             "content-type {value:?} is not supported: use application/octet-stream, text/plain \
-             or application/json for one record, {RECORD_SET} for a record set"
+             or application/json for one record, {} or {} for several, {RECORD_SET} for a record \
+             set",
+            batch::LINES,
+            batch::LENGTH_PREFIXED
         ))),
     }
 }

@@ -17,8 +17,7 @@ pub(super) struct ReceivedBody {
     _room: Option<Reservation>,
 }
 
-/// Reads a body that is a record or a record set: within the limit of a record, within the room for
-/// all bodies, and in time.
+/// Reads a body of at most `most` bytes: within the room for all bodies, and in time.
 ///
 /// A body that is announced as too large is refused before any of it is read, or asked for
 /// (`Expect: 100-continue`).
@@ -26,10 +25,11 @@ pub(super) async fn read(
     state: &HttpState,
     peer: IpAddr,
     mut body: Body,
+    most: usize,
 ) -> Result<ReceivedBody, Problem> {
     let announced = body.size_hint().lower();
-    if announced > MAX_RECORD_BYTES as u64 {
-        return Err(too_large(&format!("of {announced} bytes")));
+    if announced > most as u64 {
+        return Err(too_large(&format!("of {announced} bytes"), most));
     }
     // What came is charged, not what is announced: a client that announces and sends nothing would
     // take the room of others.
@@ -51,8 +51,8 @@ pub(super) async fn read(
                 continue;
             };
             let length = first.len() + all.len() + data.len();
-            if length > MAX_RECORD_BYTES {
-                return Err(too_large("that goes on after that"));
+            if length > most {
+                return Err(too_large("that goes on after that", most));
             }
             room.take(length)?;
             if first.is_empty() && all.is_empty() {
@@ -106,9 +106,11 @@ impl BodyReservation {
     }
 }
 
-fn too_large(what: &str) -> Problem {
-    let detail = format!(
-        "a body {what}, but a record or record set of at most {MAX_RECORD_BYTES} bytes is stored"
-    );
+fn too_large(what: &str, most: usize) -> Problem {
+    let detail = if most == MAX_RECORD_BYTES {
+        format!("a body {what}, but a record or record set of at most {most} bytes is stored")
+    } else {
+        format!("a body {what}, but one of at most {most} bytes is taken")
+    };
     Problem::of_code(StatusCode::TooLargeRecord, detail)
 }

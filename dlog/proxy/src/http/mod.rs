@@ -4,6 +4,7 @@
 mod accept;
 mod access;
 mod append;
+mod batch;
 mod body;
 mod catalogue;
 mod client;

@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::route::StreamPath;
 use super::streams::parse_name;
 use super::{HttpState, body};
+use crate::MAX_RECORD_BYTES;
 
 /// The last part of the routes' paths, by which the guard knows them.
 pub(super) const LAST_PART: &str = "/retention";
@@ -103,7 +104,7 @@ pub(super) async fn remove_from_namespace(
 
 /// Reads the limits in a request's body.
 async fn limits(state: &HttpState, peer: PeerAddress, body: Body) -> Result<Retention, Problem> {
-    let body = body::read(state, peer.0.ip(), body).await?;
+    let body = body::read(state, peer.0.ip(), body, MAX_RECORD_BYTES).await?;
     // A map first: an array would be taken for the fields in their order.
     let parsed = serde_json::from_slice::<Map<String, Value>>(&body.bytes);
     let parsed = parsed.and_then(|map| serde_json::from_value(Value::Object(map)));

@@ -1,4 +1,5 @@
 mod append;
+mod batch;
 mod bounds;
 mod contract;
 mod details;
