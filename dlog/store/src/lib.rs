@@ -78,6 +78,7 @@ pub mod dlsn_text;
 pub mod embedded;
 mod entropy;
 mod error;
+pub mod frames;
 pub mod hash;
 mod health;
 pub mod log_limit;

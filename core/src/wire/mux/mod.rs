@@ -6,11 +6,14 @@
 //!
 //! A session begins as the original's does: the client sends [`Message::BadRerr`] with tag 1 and
 //! the text [`INIT_CHECK`]; a peer that knows [`Message::Tinit`] sends the same back, then both
-//! exchange it. A server must also take clients that skip all that.
+//! exchange it. A server must also take clients that skip all that. With the feature `std`,
+//! `Server` is its side of a session, for every kind of payload.
 
 mod contexts;
 mod dispatch;
 mod frame;
+#[cfg(feature = "std")]
+mod server;
 
 pub use contexts::{
     Context, Contexts, Deadline, Delegation, Delegations, InitHeader, InitHeaders, TraceId,
@@ -18,6 +21,8 @@ pub use contexts::{
 };
 pub use dispatch::{encode_reply, encode_request, encoded_reply_len, encoded_request_len};
 pub use frame::{Frame, FrameType, Message, Status, Tag};
+#[cfg(feature = "std")]
+pub use server::{ReceivedRequest, RequestKind, Server, ServerError, ServerEvent};
 
 use super::FrameTooLarge;
 

@@ -3,8 +3,9 @@ use distributedlog::wire::framed::{self, Context, RequestHeader, ResponseHeader}
 use distributedlog::wire::service::{ExceptionKind, Method, SequenceId};
 
 use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext};
-use super::reply::{WriteBuffer, with_reply};
+use super::reply::with_reply;
 use crate::machine::Reply;
+use distributedlog_store::frames::FrameWriter;
 use distributedlog_store::log_limit::{Admitted, LogKind};
 
 /// Slot of the request that is under way. There is no other.
@@ -24,7 +25,7 @@ impl FramedSession {
         &mut self,
         frame: &Bytes,
         dispatcher: &mut Dispatcher,
-        out: &mut WriteBuffer,
+        out: &mut FrameWriter,
     ) {
         debug_assert!(self.request.is_none(), "one request at a time");
         let body = framed::frame_body(frame).expect("the frame is as long as it says");
@@ -113,7 +114,7 @@ impl FramedSession {
         &mut self,
         reply: &Reply,
         dispatcher: &mut Dispatcher,
-        out: &mut WriteBuffer,
+        out: &mut FrameWriter,
     ) {
         let pending = self.request.take().expect("every request is answered once");
         dispatcher.answered(&pending, reply);
@@ -133,7 +134,7 @@ impl FramedSession {
     }
 
     /// Refuses a frame that exceeds the limit.
-    pub(super) fn handle_too_large(&self, why: &str, out: &mut WriteBuffer) {
+    pub(super) fn handle_too_large(&self, why: &str, out: &mut FrameWriter) {
         let reply = Reply::Exception {
             kind: ExceptionKind::ProtocolError,
             message: why.to_owned().into(),
@@ -155,7 +156,7 @@ impl FramedSession {
 
     fn put_reply(
         &self,
-        out: &mut WriteBuffer,
+        out: &mut FrameWriter,
         method: Option<Method>,
         name: &str,
         id: SequenceId,

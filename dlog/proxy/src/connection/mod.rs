@@ -4,7 +4,6 @@
 mod authorize;
 mod clock_skew;
 mod dispatch;
-mod frame_reader;
 mod framed;
 mod mux;
 mod reply;
@@ -25,10 +24,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use self::clock_skew::ClockSkewEstimate;
 use self::dispatch::Dispatcher;
-use self::frame_reader::{FrameReader, NextFrame};
 use self::framed::FramedSession;
 use self::mux::MuxSession;
-use self::reply::WriteBuffer;
 pub(super) use self::timers::min_taken;
 use self::timers::{AwaitedEvents, ConnectionTimers, ExpiredTimeout};
 use super::Settings;
@@ -36,12 +33,17 @@ use super::access::{Caller, Principal};
 use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
+use distributedlog_store::frames::{FrameReader, FrameWriter, NextFrame, OutputLimits};
 use distributedlog_store::log_limit::{Admitted, LogKind};
 use distributedlog_store::peer_protocol::{FIRST_BYTES, PeerProtocol, http_refusal};
 
-/// Limit of unsent replies, in bytes. Above it no requests are taken from the connection, so that a
-/// peer which does not read cannot make replies pile up.
-const MAX_UNSENT_BYTES: usize = 1 << 20;
+/// Limits of unsent replies. Above them no requests are taken from the connection, so that a peer
+/// which does not read cannot make replies pile up.
+const OUTPUT_LIMITS: OutputLimits = OutputLimits {
+    free: 16 << 10,
+    full: 1 << 20,
+    kept: 64 << 10,
+};
 
 /// Limits for reading on after a violation of the protocol, so that the client can receive the
 /// reason: time and number of reads.
@@ -59,7 +61,7 @@ pub(super) struct Connection<S> {
     dispatcher: Dispatcher,
     session: Session,
     input: FrameReader,
-    output: WriteBuffer,
+    output: FrameWriter,
     /// True if bytes were written that the stream may still buffer, as TLS does.
     unflushed: bool,
     /// Messages taken from the mailbox. Empty between polls, kept for its memory.
@@ -122,9 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             session: Session::Unknown,
             input: FrameReader::new(
                 settings.max_frame_bytes,
-                service.bounds.unfinished_frame(peer.ip()),
+                Some(service.bounds.unfinished_frame(peer.ip())),
             ),
-            output: WriteBuffer::new(service.bounds.replies.clone()),
+            output: FrameWriter::new(OUTPUT_LIMITS, Some(service.bounds.replies.clone())),
             unflushed: false,
             mail: Vec::new(),
             timers: ConnectionTimers::new(settings),
@@ -231,13 +233,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(Ok(0)) => {
                 self.reading_ended = true;
                 let log_limits = &self.dispatcher.service.log_limits;
-                if !self.input.is_empty()
+                if !self.input.bytes().is_empty()
                     && self.end == ConnectionEnd::Finished
                     && let Some(Admitted { left_out }) = log_limits.admit(LogKind::IncompleteFrame)
                 {
                     tracing::info!(
                         peer = %self.dispatcher.peer,
-                        bytes = self.input.len(),
+                        bytes = self.input.bytes().len(),
                         left_out,
                         "the client closed in the middle of a frame"
                     );
@@ -264,8 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Usage { requests, bytes } = self.dispatcher.in_flight;
         busy || requests >= self.limit.requests
             || bytes >= self.limit.bytes
-            || self.output.unsent().len() > MAX_UNSENT_BYTES
-            || self.output.is_beyond_budget()
+            || self.output.is_full()
     }
 
     /// Handles all whole frames, until the connection is blocked.
@@ -278,8 +279,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Err(violation) => return self.close_for_violation(violation),
                 }
             }
-            let handled = match self.input.next() {
+            let handled = match self.input.next_frame() {
                 NextFrame::Incomplete => return,
+                NextFrame::TooLarge(_) if self.input.wants_more() => return,
                 NextFrame::TooLarge(error) => self.handle_too_large(&error),
                 NextFrame::Frame(frame) => match &mut self.session {
                     Session::Unknown => unreachable!("recognised above"),
@@ -316,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match protocol {
             Protocol::FramedThrift => Ok(Some(Session::Framed(FramedSession::default()))),
             Protocol::Mux if self.thriftmux => {
-                let mut session = MuxSession::default();
+                let mut session = MuxSession::new();
                 if self.draining {
                     session.drain(&mut self.output);
                 }
@@ -348,7 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let what = format!("this is the port for thriftmux and framed thrift, {elsewhere}");
         if protocol != PeerProtocol::Tls {
-            self.output.append_raw(&http_refusal(&what));
+            let refusal = http_refusal(&what);
+            self.output.write(None, |out| out.extend(refusal));
         }
         ProtocolViolation::new(format!("the client speaks {protocol}: {what}"))
     }

@@ -6,6 +6,7 @@ use core::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::Settings;
+use distributedlog_store::frames::WriteRate;
 
 /// The timeouts of a connection.
 ///
@@ -158,9 +159,11 @@ impl ConnectionTimers {
 /// Returns the bytes that a client must take in each write timeout, if as many wait for it: one at
 /// least.
 pub(crate) fn min_taken(settings: &Settings) -> usize {
-    let millis = u64::try_from(settings.write_timeout.as_millis()).unwrap_or(u64::MAX);
-    let bytes = (settings.min_write_rate as u64).saturating_mul(millis) / 1000;
-    usize::try_from(bytes).unwrap_or(usize::MAX).max(1)
+    let rate = WriteRate {
+        window: settings.write_timeout,
+        min: settings.min_write_rate,
+    };
+    rate.required(usize::MAX)
 }
 
 impl ExpiredTimeout {

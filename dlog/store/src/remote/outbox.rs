@@ -1,18 +1,23 @@
-use core::time::Duration;
+use core::mem::swap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use distributedlog::wire::mux::{Message, Tag};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::frames::push;
 use crate::budget::{ByteBudget, Reservation};
+use crate::frames::{FrameWriter, OutputLimits, WriteRate};
 
-/// A buffer that grew beyond this many bytes is freed after it was written.
-const KEPT_BYTES: usize = 1 << 20;
-
-/// No further frame is taken from a peer while this many bytes of small answers to it wait.
-const MAX_SMALL_BYTES: usize = 256 << 10;
+/// No further frame is taken from a peer while more bytes of small answers to it wait. A buffer
+/// that grew beyond a mebibyte is freed after it was written.
+const LIMITS: OutputLimits = OutputLimits {
+    free: 0,
+    full: 256 << 10,
+    kept: 1 << 20,
+};
 
 /// Frames that wait to be written to a connection.
 ///
@@ -21,7 +26,7 @@ const MAX_SMALL_BYTES: usize = 256 << 10;
 ///
 /// A large frame is appended with the [`Reservation`] of its bytes, which is freed when it is
 /// written. Small ones are counted as they come; see [`room`](Self::room).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     pending: Mutex<Pending>,
     /// Budget of the bytes that wait. `None`: the caller bounds them.
@@ -34,48 +39,34 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Pending {
-    bytes: Vec<u8>,
-    /// Of the frames in `bytes` that were reserved.
-    reservations: Vec<Reservation>,
-    /// Of the frames in `bytes` that were counted as they came.
-    small: Option<Reservation>,
+    frames: FrameWriter,
     /// Bytes of small frames that are not written, also of those that are being written.
     small_bytes: usize,
     closed: bool,
 }
 
-/// Rate at which a peer must take what waits for it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WriteRate {
-    /// Time over which the rate is measured.
-    pub(super) window: Duration,
-    /// Bytes per second.
-    pub(super) min: usize,
-}
-
-impl WriteRate {
-    /// Returns the bytes that a peer must take in a window, if there are `waiting` for it: one at
-    /// least.
-    pub(super) fn required(self, waiting: usize) -> usize {
-        let millis = u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX);
-        let bytes = (self.min as u64).saturating_mul(millis) / 1000;
-        usize::try_from(bytes)
-            .unwrap_or(usize::MAX)
-            .clamp(1, waiting.max(1))
-    }
-}
-
 impl Outbox {
-    /// Returns an outbox whose bytes count against a budget.
-    pub(super) fn counted(budget: ByteBudget) -> Self {
+    /// Returns an outbox whose bytes count against a budget, if there is one.
+    pub(super) fn new(budget: Option<ByteBudget>) -> Self {
+        let pending = Pending {
+            frames: FrameWriter::new(LIMITS, budget.clone()),
+            ..Pending::default()
+        };
         Self {
-            budget: Some(budget),
-            ..Self::default()
+            pending: Mutex::new(pending),
+            budget,
+            work: Notify::new(),
+            written: Notify::new(),
         }
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a frame. Returns false if the outbox is closed.
+    pub(super) fn send(&self, tag: Tag, message: Message<'_>) -> bool {
+        self.push(|out| push(out, tag, message))
     }
 
     /// Calls `encode` to append a small frame. Returns false without calling it if the outbox is
@@ -99,27 +90,13 @@ impl Outbox {
         if pending.closed {
             return false;
         }
-        let before = pending.bytes.len();
-        encode(&mut pending.bytes);
-        let added = pending.bytes.len() - before;
-        match (reservation, &self.budget) {
-            (Some(mut reservation), _) => {
-                // The answer's own memory is free, and the encoded frame takes less.
-                reservation.shrink_to(added);
-                pending.reservations.push(reservation);
-            }
-            (None, Some(budget)) => {
-                pending.small_bytes += added;
-                let counted = budget.reserve_free(added);
-                match &mut pending.small {
-                    Some(small) => small.merge(counted),
-                    none => *none = Some(counted),
-                }
-            }
-            (None, None) => {}
+        let (was_empty, is_small) = (pending.frames.is_empty(), reservation.is_none());
+        let added = pending.frames.write(reservation, encode);
+        if is_small {
+            pending.small_bytes += added;
         }
         drop(pending);
-        if before == 0 {
+        if was_empty {
             self.work.notify_one();
         }
         true
@@ -144,9 +121,7 @@ impl Outbox {
             written.as_mut().enable();
             {
                 let pending = self.pending();
-                let waiting = pending.small_bytes;
-                let spent = || self.budget.as_ref().is_some_and(ByteBudget::is_spent);
-                if pending.closed || waiting == 0 || (waiting < MAX_SMALL_BYTES && !spent()) {
+                if pending.closed || !pending.frames.is_full_with(pending.small_bytes) {
                     return;
                 }
             }
@@ -181,19 +156,14 @@ impl Outbox {
         io: &mut (impl AsyncWrite + Unpin),
         rate: WriteRate,
     ) -> io::Result<()> {
-        let mut buffer = Vec::new();
+        let mut frames = FrameWriter::new(LIMITS, self.budget.clone());
         loop {
-            let (reserved, small, small_bytes, closed) = {
+            let (small_bytes, closed) = {
                 let mut pending = self.pending();
-                core::mem::swap(&mut pending.bytes, &mut buffer);
-                (
-                    core::mem::take(&mut pending.reservations),
-                    pending.small.take(),
-                    pending.small_bytes,
-                    pending.closed,
-                )
+                swap(&mut pending.frames, &mut frames);
+                (pending.small_bytes, pending.closed)
             };
-            if buffer.is_empty() {
+            if frames.is_empty() {
                 if closed {
                     return timeout(rate.window, io.shutdown())
                         .await
@@ -204,30 +174,26 @@ impl Outbox {
                 tokio::task::yield_now().await;
                 continue;
             }
-            write_some(io, &buffer, rate).await?;
-            buffer.clear();
-            if buffer.capacity() > KEPT_BYTES {
-                buffer = Vec::new();
-            }
-            drop((reserved, small));
+            write_some(io, &mut frames, rate).await?;
             self.pending().small_bytes -= small_bytes;
             self.written.notify_waiters();
         }
     }
 }
 
-/// Writes the bytes as the peer takes them, which it must do at the minimum rate.
+/// Writes the frames as the peer takes them, which it must do at the minimum rate.
 async fn write_some(
     io: &mut (impl AsyncWrite + Unpin),
-    mut bytes: &[u8],
+    frames: &mut FrameWriter,
     rate: WriteRate,
 ) -> io::Result<()> {
     // Bounded: the peer takes at least a byte in each window.
-    while !bytes.is_empty() {
-        let (end, required) = (Instant::now() + rate.window, rate.required(bytes.len()));
+    while !frames.is_empty() {
+        let end = Instant::now() + rate.window;
+        let required = rate.required(frames.unsent().len());
         let mut taken = 0;
-        while !bytes.is_empty() {
-            let Ok(written) = timeout_at(end, io.write(bytes)).await else {
+        while !frames.is_empty() {
+            let Ok(written) = timeout_at(end, io.write(frames.unsent())).await else {
                 break;
             };
             let written = written?;
@@ -235,7 +201,7 @@ async fn write_some(
                 return Err(io::ErrorKind::WriteZero.into());
             }
             taken += written;
-            bytes = &bytes[written..];
+            frames.advance(written);
         }
         if taken < required {
             let window = rate.window.as_millis();
@@ -254,6 +220,7 @@ async fn write_some(
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
     use std::sync::Arc;
 
     use tokio::io::AsyncReadExt;
@@ -267,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_go_out_in_order_and_the_stream_ends_after_close() {
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Arc::new(Outbox::new(None));
         let (ours, mut theirs) = tokio::io::duplex(64);
         let writer = tokio::spawn({
             let outbox = Arc::clone(&outbox);
@@ -289,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn writing_fails_when_the_peer_accepts_nothing() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::new(None);
         let (ours, _theirs) = tokio::io::duplex(8);
         outbox.push(|out| out.extend([7; 64]));
         let error = outbox.run(ours, RATE).await.expect_err("stuck");

@@ -11,7 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::kit::*;
-use distributedlog_store::remote::internals::{FrameReader, push};
+use distributedlog_store::frames::FrameStream;
+use distributedlog_store::remote::internals::push;
 use distributedlog_store::remote::internals::{
     HELLO, Hello, Operation, REFUSED, Reply, ReplyResult, Request, SessionKey, VERSION, WELCOME,
     Welcome, decode, decode_versioned, encode, encode_versioned,
@@ -227,7 +228,7 @@ fn header(frame: &Bytes, key: &[u8]) -> Option<String> {
 async fn first_reply(address: core::net::SocketAddr, bytes: &[u8]) -> Option<Bytes> {
     let mut stream = TcpStream::connect(address).await.expect("connects");
     stream.write_all(bytes).await.expect("sent");
-    FrameReader::new(stream, 1 << 20)
+    FrameStream::new(stream, 1 << 20, None)
         .next()
         .await
         .ok()
@@ -390,7 +391,7 @@ async fn a_malformed_request_gets_a_reply_and_the_connection_stays_open() {
             .expect("sent");
     }
     stream.write_all(&dispatch(50, &good)).await.expect("sent");
-    let mut reader = FrameReader::new(stream, 1 << 20);
+    let mut reader = FrameStream::new(stream, 1 << 20, None);
     reader.next().await.expect("a welcome").expect("a welcome");
     for tag in 2..8 {
         let bytes = reader.next().await.expect("a reply").expect("a reply");
@@ -441,7 +442,7 @@ async fn a_client_that_resumes_its_session_supersedes_its_half_open_connection()
             .await
             .expect("connects");
         stream.write_all(&init(&value)).await.expect("sent");
-        let mut reader = FrameReader::new(stream, 1 << 20);
+        let mut reader = FrameStream::new(stream, 1 << 20, None);
         let frame = reader.next().await.expect("a reply").expect("a reply");
         let Message::Rinit { headers, .. } = Frame::decode(&frame).expect("mux").message else {
             panic!("no Rinit")

@@ -6,7 +6,8 @@ use tokio::net::TcpListener;
 
 use super::kit::*;
 use distributedlog::wire::mux::{InitHeader, InitHeaders, Message, Tag};
-use distributedlog_store::remote::internals::{FrameReader, push};
+use distributedlog_store::frames::FrameStream;
+use distributedlog_store::remote::internals::push;
 use distributedlog_store::remote::internals::{SessionKey, WELCOME, Welcome, encode_versioned};
 use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings};
 use distributedlog_store::uri::Uri;
@@ -140,7 +141,7 @@ async fn a_half_open_connection_is_detected_by_its_pings() {
         let mut silent = Vec::new();
         loop {
             let (mut stream, _) = listener.accept().await.expect("accepts");
-            FrameReader::new(&mut stream, 1000)
+            FrameStream::new(&mut stream, 1000, None)
                 .next()
                 .await
                 .expect("a hello");

@@ -10,8 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::kit::*;
+use distributedlog_store::frames::FrameStream;
 use distributedlog_store::remote::internals::{
-    FrameReader, HELLO, Hello, REFUSED, WELCOME, encode_versioned, push,
+    HELLO, Hello, REFUSED, WELCOME, encode_versioned, push,
 };
 use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings, StoreSecret};
 use distributedlog_store::tls::{ClientAuthorities, ClientTls, ServerCertificate};
@@ -152,7 +153,7 @@ async fn a_handshake_that_was_recorded_is_refused() {
         .await
         .expect("it listens");
     replaying.write_all(&said).await.expect("it reads");
-    let mut frames = FrameReader::new(replaying, 1 << 16);
+    let mut frames = FrameStream::new(replaying, 1 << 16, None);
     frames.next().await.expect("a frame").expect("a challenge");
     let answer = frames.next().await.expect("a frame").expect("a refusal");
     let Message::Rinit { headers, .. } = Frame::decode(&answer).expect("a frame").message else {

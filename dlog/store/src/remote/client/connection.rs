@@ -7,7 +7,7 @@ use distributedlog::Dlsn;
 use distributedlog::wire::mux::{Frame, Message, Status, Tag};
 use tokio::sync::{Notify, oneshot};
 
-use crate::remote::frames::{push, push_request};
+use crate::remote::frames::push_request;
 use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{Operation, RecordRef, Reply, ReplyResult, Request, Welcome, decode};
 use crate::{AppendDone, Entry, Lease, StoreError};
@@ -108,7 +108,7 @@ impl Tags {
 impl Connection {
     pub(super) fn new(welcome: Welcome, address: String, max_append_bytes: usize) -> Self {
         Self {
-            outbox: Outbox::default(),
+            outbox: Outbox::new(None),
             welcome,
             address,
             max_append_bytes,
@@ -236,16 +236,11 @@ impl Connection {
             && matches!(slot, Slot::Call { number, .. } if *number == call)
         {
             *slot = Slot::Discarded;
-            self.outbox.push(|out| {
-                push(
-                    out,
-                    Tag::ZERO,
-                    Message::Tdiscarded {
-                        discarded: tag,
-                        reason: "nobody waits for it",
-                    },
-                )
-            });
+            let message = Message::Tdiscarded {
+                discarded: tag,
+                reason: "nobody waits for it",
+            };
+            self.outbox.send(Tag::ZERO, message);
         }
     }
 
@@ -260,7 +255,7 @@ impl Connection {
     /// Confirms the server's drain: no request follows. Call after
     /// [`stop_accepting`](Self::stop_accepting).
     pub(super) fn confirm_drain(&self, tag: Tag) {
-        self.outbox.push(|out| push(out, tag, Message::Rdrain));
+        self.outbox.send(tag, Message::Rdrain);
     }
 
     /// Waits until no append is in flight. Call after [`stop_accepting`](Self::stop_accepting), or
@@ -324,7 +319,7 @@ impl Connection {
                 Ok(Received::Nothing)
             }
             Message::Tping => {
-                self.outbox.push(|out| push(out, frame.tag, Message::Rping));
+                self.outbox.send(frame.tag, Message::Rping);
                 Ok(Received::Nothing)
             }
             Message::Tdrain => Ok(Received::Drain(frame.tag)),

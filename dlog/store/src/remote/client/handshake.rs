@@ -9,9 +9,10 @@ use distributedlog::wire::mux::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
+use crate::frames::{FrameReadError, FrameStream};
 use crate::net::BoxedStream;
 use crate::remote::ClientSettings;
-use crate::remote::frames::{FrameReadError, FrameReader, push};
+use crate::remote::frames::push;
 use crate::remote::protocol::{
     BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, SessionKey, VERSION, WELCOME,
     Welcome, decode_versioned, encode_versioned,
@@ -26,7 +27,7 @@ const MAX_PROBE_BYTES: usize = 1024;
 
 /// A connection after a successful handshake.
 pub(super) struct Established {
-    pub(super) reader: FrameReader<ReadHalf<BoxedStream>>,
+    pub(super) reader: FrameStream<ReadHalf<BoxedStream>>,
     pub(super) writer: WriteHalf<BoxedStream>,
     pub(super) welcome: Welcome,
     pub(super) address: String,
@@ -124,7 +125,7 @@ async fn handshake(
         .map_err(|error| HandshakeError::Unreachable(error.to_string()))?;
     let stream = secure(host, settings, stream).await?;
     let (from, mut to) = split(stream);
-    let mut reader = FrameReader::new(from, settings.max_frame_bytes);
+    let mut reader = FrameStream::new(from, settings.max_frame_bytes, None);
     let hello = EncodedHello::new(namespace, settings, resume)?;
     let replied = timeout(
         limit,
@@ -183,7 +184,7 @@ const NO_REPLY: &str = "it closed the connection without a reply: it is not a Di
 async fn exchange(
     hello: &EncodedHello,
     secret: Option<&StoreSecret>,
-    reader: &mut FrameReader<ReadHalf<BoxedStream>>,
+    reader: &mut FrameStream<ReadHalf<BoxedStream>>,
     to: &mut WriteHalf<BoxedStream>,
 ) -> Result<Result<(Option<Bytes>, bool), String>, FrameReadError> {
     let frame = hello.frame(None);

@@ -12,9 +12,8 @@ use super::connection::{Connection, Received};
 use super::handshake::{Established, Previous, connect};
 use super::state::{ClientState, ConnectionState};
 use crate::StoreError;
+use crate::frames::{FrameStream, WriteRate};
 use crate::remote::ClientSettings;
-use crate::remote::frames::{FrameReader, push};
-use crate::remote::outbox::WriteRate;
 use crate::uri::Uri;
 
 /// The connection is closed after this many ping intervals without a frame from the server.
@@ -137,7 +136,7 @@ async fn run_connection(
 
 /// Handles the server's frames and sends pings. Returns the reason why the connection is lost.
 async fn receive(
-    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    reader: &mut FrameStream<impl AsyncRead + Unpin>,
     connection: &Connection,
     ping_every: Duration,
     state: &ClientState,
@@ -173,7 +172,7 @@ async fn receive(
                     return format!("the server sent nothing for {silence} ms");
                 }
                 silent_pings += 1;
-                connection.outbox.push(|out| push(out, Tag::ONE, Message::Tping));
+                connection.outbox.send(Tag::ONE, Message::Tping);
             }
         }
     }

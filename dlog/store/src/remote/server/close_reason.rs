@@ -3,8 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::frames::FrameReadError;
 use crate::peer_protocol::PeerProtocol;
-use crate::remote::frames::FrameReadError;
 
 /// Reason why this side closed a connection.
 #[derive(Debug)]

@@ -19,8 +19,9 @@ use super::replies::Replies;
 use super::requests::Requests;
 use super::sessions::SessionGuard;
 use crate::budget::{ByteBudget, GrowingRoom};
+use crate::frames::{FrameReadError, FrameStream};
 use crate::peer_protocol::{PeerProtocol, http_refusal};
-use crate::remote::frames::{FrameReadError, FrameReader, push};
+use crate::remote::frames::push;
 use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{
     BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, VERSION, WELCOME, Welcome,
@@ -44,9 +45,9 @@ pub(super) async fn serve_connection(
 ) -> Result<(), CloseReason> {
     let bounds = &context.bounds;
     let answers = bounds.answers.part(context.settings.max_answer_bytes);
-    let outbox = Arc::new(Outbox::counted(answers.clone()));
+    let outbox = Arc::new(Outbox::new(Some(answers.clone())));
     let unfinished = GrowingRoom::new(bounds.unfinished.clone(), Arc::clone(&bounds.overdraft));
-    let mut reader = FrameReader::new(from, MAX_HELLO_BYTES).counted(unfinished);
+    let mut reader = FrameStream::new(from, MAX_HELLO_BYTES, Some(unfinished));
     let writing = outbox.run(to, context.write_rate());
     tokio::pin!(writing);
     let handshaken = tokio::select! {
@@ -80,7 +81,7 @@ struct Client {
 /// Reads the hello and replies to it. Returns `None` if the peer closed the connection before.
 async fn handshake(
     context: &ServerContext,
-    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    reader: &mut FrameStream<impl AsyncRead + Unpin>,
     outbox: &Outbox,
     has_permit: bool,
 ) -> Result<Option<Client>, CloseReason> {
@@ -150,7 +151,7 @@ async fn demand_proof(
     secret: &StoreSecret,
     about: ToProve<'_>,
     tag: Tag,
-    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    reader: &mut FrameStream<impl AsyncRead + Unpin>,
     outbox: &Outbox,
 ) -> Result<Option<()>, CloseReason> {
     let refused = |why: &str| refuse(outbox, tag, REFUSED, why.to_owned());
@@ -238,16 +239,11 @@ fn millis(time: Duration) -> u32 {
 
 fn reply_init(outbox: &Outbox, tag: Tag, key: &[u8], value: &[u8]) {
     let headers = [InitHeader { key, value }];
-    outbox.push(|out| {
-        push(
-            out,
-            tag,
-            Message::Rinit {
-                version: MUX_VERSION,
-                headers: InitHeaders::new(&headers),
-            },
-        )
-    });
+    let message = Message::Rinit {
+        version: MUX_VERSION,
+        headers: InitHeaders::new(&headers),
+    };
+    outbox.send(tag, message);
 }
 
 fn refuse(outbox: &Outbox, tag: Tag, key: &'static [u8], why: String) -> CloseReason {
@@ -258,7 +254,7 @@ fn refuse(outbox: &Outbox, tag: Tag, key: &'static [u8], why: String) -> CloseRe
 /// Reads the first frame of the session. Frames before it that only probe for support of Tinit get
 /// their reply here.
 async fn first_frame(
-    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    reader: &mut FrameStream<impl AsyncRead + Unpin>,
     outbox: &Outbox,
 ) -> Result<Option<Bytes>, CloseReason> {
     loop {
@@ -270,7 +266,7 @@ async fn first_frame(
             Ok(Frame {
                 tag,
                 message: check @ Message::BadRerr { .. },
-            }) => _ = outbox.push(|out| push(out, tag, check)),
+            }) => _ = outbox.send(tag, check),
             Ok(_) => return Ok(Some(bytes)),
             Err(error) => {
                 return Err(CloseReason::Protocol(format!(
@@ -342,7 +338,7 @@ fn read_hello<'a>(
 async fn serve_requests(
     context: &Arc<ServerContext>,
     client: &Client,
-    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    reader: &mut FrameStream<impl AsyncRead + Unpin>,
     outbox: &Arc<Outbox>,
     answers: ByteBudget,
 ) -> Result<(), CloseReason> {
@@ -353,13 +349,11 @@ async fn serve_requests(
     );
     let mut drain = context.drain.clone();
     let mut draining = false;
-    // True once the client has confirmed the drain: all of its requests have been read by then, and
-    // none is lost in the socket's buffer.
-    let mut drain_confirmed = false;
     let drain_timeout = tokio::time::sleep(DRAIN_TIMEOUT);
     tokio::pin!(drain_timeout);
     let idle = context.settings.idle_timeout;
     loop {
+        let drain_confirmed = draining && requests.is_drain_agreed();
         let frame = tokio::select! {
             // Reasons to end come first, so that a busy client cannot delay them.
             biased;
@@ -367,12 +361,11 @@ async fn serve_requests(
             () = drain_begun(&mut drain), if !draining => {
                 draining = true;
                 drain_timeout.as_mut().reset(Instant::now() + DRAIN_TIMEOUT);
-                outbox.push(|out| push(out, Tag::ONE, Message::Tdrain));
                 requests.begin_drain();
                 continue;
             }
             () = &mut drain_timeout, if draining && !drain_confirmed => {
-                drain_confirmed = true;
+                requests.agree_to_drain();
                 continue;
             }
             frame = next_frame(reader, outbox, idle) => frame
@@ -383,9 +376,7 @@ async fn serve_requests(
         let Some(frame) = frame else { return Ok(()) };
         tokio::select! {
             biased;
-            confirms = handle_frame(&requests, outbox, frame) => {
-                drain_confirmed |= confirms? && draining;
-            }
+            handled = requests.handle_frame(&frame) => handled?,
             () = client.session_guard.superseded() => return Err(CloseReason::Superseded),
         }
     }
@@ -397,7 +388,7 @@ async fn serve_requests(
 ///
 /// Dropping the future loses nothing.
 async fn next_frame(
-    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    reader: &mut FrameStream<impl AsyncRead + Unpin>,
     outbox: &Outbox,
     idle: Duration,
 ) -> Result<Result<Option<Bytes>, FrameReadError>, Elapsed> {
@@ -410,44 +401,4 @@ async fn drain_begun(drain: &mut watch::Receiver<bool>) {
     if drain.wait_for(|begun| *begun).await.is_err() {
         core::future::pending().await
     }
-}
-
-/// Handles one frame. Returns true if it confirms the drain.
-async fn handle_frame(
-    requests: &Requests,
-    outbox: &Outbox,
-    bytes: Bytes,
-) -> Result<bool, CloseReason> {
-    let frame = Frame::decode(&bytes)
-        .map_err(|error| CloseReason::Protocol(format!("a frame is not a mux frame: {error}")))?;
-    match frame.message {
-        Message::Tdispatch { payload, .. } => requests.start(frame.tag, payload, &bytes).await?,
-        Message::Tdiscarded { discarded, .. } | Message::BadTdiscarded { discarded, .. } => {
-            requests.discard(discarded);
-        }
-        Message::Tping => _ = outbox.push(|out| push(out, frame.tag, Message::Rping)),
-        Message::Rdrain => return Ok(true),
-        Message::Rping => {}
-        other @ (Message::Treq { .. }
-        | Message::Tinit { .. }
-        | Message::Tdrain
-        | Message::Tlease { .. }) => {
-            let text = format!(
-                "{} is not valid in a session with a store",
-                other.frame_type().name()
-            );
-            outbox.push(|out| push(out, frame.tag, Message::Rerr { error: &text }));
-        }
-        Message::Rreq { .. }
-        | Message::Rdispatch { .. }
-        | Message::Rdiscarded
-        | Message::Rinit { .. }
-        | Message::Rerr { .. }
-        | Message::BadRerr { .. } => {
-            return Err(CloseReason::Protocol(
-                "it replied to a request that was not sent".into(),
-            ));
-        }
-    }
-    Ok(false)
 }

@@ -8,9 +8,9 @@ use super::metrics::ServerMetrics;
 use super::sessions::Sessions;
 use crate::LogStore;
 use crate::budget::ByteBudget;
+use crate::frames::WriteRate;
 use crate::log_limit::LogLimits;
 use crate::remote::ServerSettings;
-use crate::remote::outbox::WriteRate;
 
 /// State that all connections of a server share.
 pub(super) struct ServerContext {

@@ -1,16 +1,18 @@
 //! The replies of one connection.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use distributedlog::wire::mux::{Message, Status, Tag};
+use distributedlog::wire::mux::{Message, RequestKind, Server, Status, Tag};
 use tokio::task::AbortHandle;
 
 use super::reads::ReadAnswer;
 use crate::budget::{ByteBudget, Reservation};
-use crate::remote::frames::{push, push_failure, push_reply};
+use crate::remote::frames::push_reply;
 use crate::remote::outbox::Outbox;
 use crate::remote::protocol::ReplyResult;
+
+/// Reason of requests that are not started.
+const SHUTTING_DOWN: &str = "the server is shutting down";
 
 /// Sends the replies of one connection.
 pub(super) struct Replies {
@@ -18,15 +20,16 @@ pub(super) struct Replies {
     /// Budget of the answers of reads, until they are written.
     pub(super) answers: ByteBudget,
     max_frame_bytes: usize,
-    /// The waiting reads. Removing one from here obliges to reply to it, so each gets one reply.
-    reads: Mutex<Reads>,
+    /// Finishing a request in here obliges to reply to it, so each gets one reply.
+    session: Mutex<Server<InFlight>>,
 }
 
-/// The reads of one connection.
-#[derive(Default)]
-pub(super) struct Reads {
-    pub(super) held: BTreeMap<Tag, AbortHandle>,
-    pub(super) draining: bool,
+/// A request in flight.
+pub(super) enum InFlight {
+    /// It changes nothing: its task can be ended.
+    Read(AbortHandle),
+    /// It is carried out to its end.
+    Write,
 }
 
 impl Replies {
@@ -35,42 +38,55 @@ impl Replies {
             outbox,
             answers,
             max_frame_bytes,
-            reads: Mutex::default(),
+            session: Mutex::new(Server::new(SHUTTING_DOWN)),
         }
     }
 
-    pub(super) fn reads(&self) -> MutexGuard<'_, Reads> {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn session(&self) -> MutexGuard<'_, Server<InFlight>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a small reply.
-    pub(super) fn reply(&self, tag: Tag, reply: &ReplyResult<'_>) {
+    /// Sends a small reply to a request that was not started.
+    pub(super) fn refuse(&self, tag: Tag, reply: &ReplyResult<'_>) {
         self.outbox
             .push(|out| push_reply(out, tag, reply, self.max_frame_bytes));
     }
 
-    /// Sends the reply to a read, in the room that is reserved for it.
-    pub(super) fn reply_read(&self, tag: Tag, answer: &ReadAnswer, room: Reservation) {
-        let reply = Ok(answer.reply());
-        self.outbox.push_reserved(room, |out| {
-            push_reply(out, tag, &reply, self.max_frame_bytes)
-        });
+    /// Sends a small reply to a request in flight, unless it has got one.
+    pub(super) fn reply(&self, tag: Tag, reply: &ReplyResult<'_>) {
+        // A statement of its own: the session is not locked while the reply is encoded.
+        let finished = self.session().finish(tag);
+        if finished.is_some() {
+            self.refuse(tag, reply);
+        }
     }
 
-    /// Replies that the request was discarded.
-    pub(super) fn discarded(&self, tag: Tag) {
-        self.outbox.push(|out| push(out, tag, Message::Rdiscarded));
+    /// Sends the reply to a read in flight, unless it has got one, in the room that is reserved for
+    /// it.
+    pub(super) fn reply_read(&self, tag: Tag, answer: &ReadAnswer, room: Reservation) {
+        let finished = self.session().finish(tag);
+        if finished.is_some() {
+            let reply = Ok(answer.reply());
+            self.outbox.push_reserved(room, |out| {
+                push_reply(out, tag, &reply, self.max_frame_bytes)
+            });
+        }
+    }
+
+    /// Sends a frame.
+    pub(super) fn send(&self, tag: Tag, message: Message<'_>) {
+        self.outbox.send(tag, message);
     }
 
     /// Replies that the request was not started, and why it never can be.
     pub(super) fn fail(&self, tag: Tag, text: &str) {
-        self.outbox
-            .push(|out| push_failure(out, tag, Status::Error, text));
+        let message = RequestKind::Tdispatch.reply(Status::Error, text.as_bytes());
+        self.send(tag, message);
     }
 
     /// Replies that the request was not started, because the server is shutting down.
     pub(super) fn nack(&self, tag: Tag) {
-        self.outbox
-            .push(|out| push_failure(out, tag, Status::Nack, "the server is shutting down"));
+        let message = RequestKind::Tdispatch.reply(Status::Nack, SHUTTING_DOWN.as_bytes());
+        self.send(tag, message);
     }
 }

@@ -1,18 +1,20 @@
 //! The requests of one connection.
 
-use std::collections::btree_map;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
-use distributedlog::wire::mux::Tag;
+use distributedlog::wire::mux::{
+    Message, ReceivedRequest, RequestKind, Server, ServerError, ServerEvent, Tag,
+};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::close_reason::CloseReason;
 use super::context::ServerContext;
 use super::metrics::operation_of;
 use super::reads::ReadRequest;
-use super::replies::Replies;
+use super::replies::{InFlight, Replies};
 use super::sessions::Session;
 use crate::budget::{ByteBudget, Reservation};
 use crate::metrics::StoreOperation;
@@ -35,6 +37,8 @@ pub(super) struct Requests {
     replies: Arc<Replies>,
     /// Budget of the requests in progress.
     in_progress: ByteBudget,
+    /// The reads that this connection may still begin.
+    reads: Arc<Semaphore>,
 }
 
 impl Requests {
@@ -49,18 +53,35 @@ impl Requests {
             context,
             session,
             replies: Arc::new(replies),
+            reads: Arc::new(Semaphore::new(MAX_READS)),
         }
     }
 
-    /// Refuses new requests and the waiting reads: the client can send them again elsewhere or
-    /// later.
+    /// Asks the client to send no more requests. Refuses new requests and the waiting reads: the
+    /// client can send them again elsewhere or later.
     pub(super) fn begin_drain(&self) {
-        let mut reads = self.replies.reads();
-        reads.draining = true;
-        for (tag, read) in core::mem::take(&mut reads.held) {
-            read.abort();
-            self.replies.nack(tag);
+        let mut session = self.replies.session();
+        if let Some(frame) = session.drain() {
+            self.replies.send(frame.tag, frame.message);
         }
+        session.refuse();
+        let all: Vec<Tag> = session.requests().map(|(tag, _)| tag).collect();
+        for tag in all {
+            if end_read(&mut session, tag) {
+                self.replies.nack(tag);
+            }
+        }
+    }
+
+    /// Takes the drain for confirmed: the client had its time for that.
+    pub(super) fn agree_to_drain(&self) {
+        self.replies.session().agree();
+    }
+
+    /// Returns true if the drain is confirmed: all of the client's requests have been read by then,
+    /// and none is lost in the socket's buffer.
+    pub(super) fn is_drain_agreed(&self) -> bool {
+        self.replies.session().is_agreed()
     }
 
     /// Waits until no request is in progress.
@@ -68,45 +89,60 @@ impl Requests {
         self.in_progress.all_free().await;
     }
 
-    /// Cancels a request that the client discarded. A waiting read ends; other requests are
-    /// finished and get their reply.
-    pub(super) fn discard(&self, tag: Tag) {
-        if let Some(read) = self.replies.reads().held.remove(&tag) {
-            read.abort();
-            self.replies.discarded(tag);
-        }
-    }
-
-    /// Starts a request; its reply is sent when it is finished. Waits while too many bytes are in
-    /// progress.
+    /// Handles one frame. Waits while too many bytes are in progress.
     ///
     /// # Errors
     ///
     /// The client violated the protocol.
-    pub(super) async fn start(
-        &self,
-        tag: Tag,
-        payload: &[u8],
-        frame: &Bytes,
-    ) -> Result<(), CloseReason> {
-        let request = match decode::<Request<'_>>(payload) {
+    pub(super) async fn handle_frame(&self, bytes: &Bytes) -> Result<(), CloseReason> {
+        // A statement of its own: the session is not locked while the request starts.
+        let event = self.replies.session().handle_frame(bytes);
+        let not_valid = |tag, name: &str| {
+            let text = format!("{name} is not valid in a session with a store");
+            self.replies.send(tag, Message::Rerr { error: &text });
+        };
+        match event.map_err(violation)? {
+            ServerEvent::Request(request) => match request.kind {
+                RequestKind::Tdispatch => self.start(&request, bytes).await,
+                RequestKind::Treq => not_valid(request.tag, "Treq"),
+            },
+            ServerEvent::Discarded(tag) => self.discard(tag),
+            ServerEvent::Init { tag, .. } => not_valid(tag, "Tinit"),
+            ServerEvent::Send(frame) => self.replies.send(frame.tag, frame.message),
+            ServerEvent::Nothing => {}
+            ServerEvent::Unexpected(_) => {
+                return Err(CloseReason::Protocol(
+                    "it replied to a request that was not sent".into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels a request that the client discarded. A waiting read ends; other requests are
+    /// finished and get their reply.
+    fn discard(&self, tag: Tag) {
+        if end_read(&mut self.replies.session(), tag) {
+            self.replies.send(tag, Message::Rdiscarded);
+        }
+    }
+
+    /// Starts a request; its reply is sent when it is finished.
+    async fn start(&self, request: &ReceivedRequest<'_>, frame: &Bytes) {
+        let tag = request.tag;
+        let request = match decode::<Request<'_>>(request.payload) {
             Ok(request) => request,
             Err(malformed) => {
-                self.replies
-                    .fail(tag, &format!("the request is {malformed}"));
-                return Ok(());
+                let why = format!("the request is {malformed}");
+                return self.replies.fail(tag, &why);
             }
         };
-        if self.replies.reads().draining {
-            self.replies.nack(tag);
-            return Ok(());
-        }
         match request {
             Request::Read {
                 stream,
                 from,
                 limit,
-            } => return self.hold_read(tag, ReadRequest::Entries(stream, from, limit)),
+            } => self.hold_read(tag, ReadRequest::Entries(stream, from, limit)),
             Request::Append { lease, records } if RecordRef::make_entry(&records) => {
                 // Records of a byte take more memory than in their frame.
                 let bytes = frame
@@ -120,22 +156,21 @@ impl Requests {
                 self.replies.fail(tag, text);
             }
             Request::Do(operation) => match ReadRequest::of(operation) {
-                Ok(read) => return self.hold_read(tag, read),
+                Ok(read) => self.hold_read(tag, read),
                 Err(operation) => {
                     let room = self.in_progress.reserve(in_units(frame.len())).await;
                     self.spawn(tag, operation, room);
                 }
             },
         }
-        Ok(())
     }
 
     fn append(&self, tag: Tag, lease: &Lease, entry: Entry, room: Reservation) {
         if !self.session.holds(lease) {
-            self.replies
-                .reply(tag, &Err(StoreError::Fenced(lease.stream.clone())));
-            return;
+            let fenced = StoreError::Fenced(lease.stream.clone());
+            return self.replies.refuse(tag, &Err(fenced));
         }
+        self.keep(tag, InFlight::Write);
         let (replies, context) = (Arc::clone(&self.replies), Arc::clone(&self.context));
         let began = Instant::now();
         let done = move |result: Result<Dlsn, StoreError>| {
@@ -151,27 +186,27 @@ impl Requests {
         self.context.store.append(lease, entry, Box::new(done));
     }
 
+    fn keep(&self, tag: Tag, request: InFlight) {
+        let mut session = self.replies.session();
+        session.start(tag, RequestKind::Tdispatch, request);
+    }
+
     /// Starts a request that changes nothing. Its reply waits until the client has taken enough of
     /// the earlier ones.
-    fn hold_read(&self, tag: Tag, request: ReadRequest) -> Result<(), CloseReason> {
+    fn hold_read(&self, tag: Tag, request: ReadRequest) {
         let request = request.within(&self.context.settings);
-        let mut reads = self.replies.reads();
-        let permit = Arc::clone(&self.context.bounds.reads).try_acquire_owned();
-        let (Ok(permit), true) = (permit, reads.held.len() < MAX_READS) else {
-            drop(reads);
+        let permit = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().ok();
+        let permits = permit(&self.context.bounds.reads).zip(permit(&self.reads));
+        let Some(permits) = permits else {
             let limit = MAX_READS.min(self.context.settings.max_reads);
-            self.replies
-                .reply(tag, &Err(StoreError::Overloaded { limit }));
-            return Ok(());
-        };
-        let btree_map::Entry::Vacant(vacant) = reads.held.entry(tag) else {
-            return Err(CloseReason::Protocol(format!(
-                "tag {tag} was used for two reads at once"
-            )));
+            return self
+                .replies
+                .refuse(tag, &Err(StoreError::Overloaded { limit }));
         };
         let (store, replies) = (Arc::clone(&self.context.store), Arc::clone(&self.replies));
         let context = Arc::clone(&self.context);
-        // The lock is held until the read's handle is inserted, so the task finds it.
+        // Locked until the read is kept, so that its task finds it.
+        let mut session = self.replies.session();
         let task = tokio::spawn(async move {
             let answered = AnswerGuard {
                 replies: &replies,
@@ -182,21 +217,20 @@ impl Requests {
             let requests = &context.metrics.requests;
             requests.answered(operation, began.elapsed(), answer.as_ref().err());
             drop(answered);
-            if replies.reads().held.remove(&tag).is_some() {
-                match answer {
-                    Ok((answer, room)) => replies.reply_read(tag, &answer, room),
-                    Err(error) => replies.reply(tag, &Err(error)),
-                }
+            match answer {
+                Ok((answer, room)) => replies.reply_read(tag, &answer, room),
+                Err(error) => replies.reply(tag, &Err(error)),
             }
-            drop(permit);
+            drop(permits);
         });
-        vacant.insert(task.abort_handle());
-        Ok(())
+        let read = InFlight::Read(task.abort_handle());
+        session.start(tag, RequestKind::Tdispatch, read);
     }
 
     /// Runs a request to its end, even if the connection is lost meanwhile: a granted lease must
     /// reach its session's table.
     fn spawn(&self, tag: Tag, operation: Operation, room: Reservation) {
+        self.keep(tag, InFlight::Write);
         let (context, session, replies) = (
             Arc::clone(&self.context),
             Arc::clone(&self.session),
@@ -216,6 +250,15 @@ impl Requests {
             drop(room);
         });
     }
+}
+
+/// Ends the task of a read. Returns false if the tag is not that of a read in flight.
+fn end_read(session: &mut Server<InFlight>, tag: Tag) -> bool {
+    let Some(InFlight::Read(read)) = session.request(tag) else {
+        return false;
+    };
+    read.abort();
+    session.finish(tag).is_some()
 }
 
 /// Returns the bytes as which a request of this size counts.
@@ -246,10 +289,19 @@ impl Drop for AnswerGuard<'_> {
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        for read in self.replies.reads().held.values() {
-            read.abort();
+        for (_, request) in self.replies.session().requests() {
+            if let InFlight::Read(read) = request {
+                read.abort();
+            }
         }
     }
+}
+
+fn violation(error: ServerError) -> CloseReason {
+    CloseReason::Protocol(match error {
+        ServerError::Malformed(_, error) => format!("a frame is not a mux frame: {error}"),
+        ServerError::TagInUse(tag) => format!("tag {tag} was used for two requests at once"),
+    })
 }
 
 async fn execute(

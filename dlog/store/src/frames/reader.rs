@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use distributedlog::wire::{FrameTooLarge, mux};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use distributedlog_store::budget::{GrowingRoom, MoreRoom};
+use crate::budget::{GrowingRoom, MoreRoom};
 
 /// Minimum room for one read.
 const MIN_READ_BYTES: usize = 16 << 10;
@@ -31,10 +31,10 @@ const MAX_SKIP_FRAMES: u64 = 4;
 /// The received bytes of a connection that are not handled yet, split into frames without copying.
 ///
 /// The invariant: the memory set aside is at most twice what has come, or one read; of a frame that
-/// has begun, what is beyond 16 KiB is in `room`.
-pub(super) struct FrameReader {
+/// has begun, what is beyond 16 KiB is in `room`, if there is one.
+pub struct FrameReader {
     buffer: BytesMut,
-    room: GrowingRoom,
+    room: Option<GrowingRoom>,
     /// Wait for more room.
     wait: Option<Pin<Box<dyn Future<Output = MoreRoom> + Send>>>,
     max_frame_bytes: usize,
@@ -50,17 +50,21 @@ pub(super) struct FrameReader {
 
 /// Result of looking for a frame.
 #[derive(Debug)]
-pub(super) enum NextFrame {
+pub enum NextFrame {
     /// A whole frame, its length field included.
     Frame(Bytes),
     /// The beginning of a frame, or nothing.
     Incomplete,
-    /// The beginning of a frame that exceeds the limit, at least eight bytes of it.
+    /// The beginning of a frame that exceeds the limit. Its tag, for a refusal, ends with its
+    /// eighth byte, which may not have come yet.
     TooLarge(FrameTooLarge),
 }
 
 impl FrameReader {
-    pub(super) fn new(max_frame_bytes: usize, room: GrowingRoom) -> Self {
+    /// Splits into frames of at most this many bytes, their length field included. What has come of
+    /// a frame counts in `room`. `None`: it is not counted.
+    #[must_use]
+    pub fn new(max_frame_bytes: usize, room: Option<GrowingRoom>) -> Self {
         Self {
             buffer: BytesMut::new(),
             room,
@@ -73,31 +77,33 @@ impl FrameReader {
         }
     }
 
+    /// Sets the maximum size of the next frames in bytes.
+    pub const fn set_limit(&mut self, max_frame_bytes: usize) {
+        self.max_frame_bytes = max_frame_bytes;
+    }
+
     /// Returns the received bytes that are not handled.
-    pub(super) fn bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         &self.buffer
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.buffer.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
     /// Returns the offset of [`bytes`](Self::bytes) in the connection.
-    pub(super) const fn offset(&self) -> u64 {
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
         self.consumed
     }
 
     /// Returns the number of the frame that has begun and not ended, or `None`.
-    pub(super) fn begun(&self) -> Option<u64> {
+    #[must_use]
+    pub fn begun(&self) -> Option<u64> {
         (self.skip > 0 || !self.buffer.is_empty()).then_some(self.frames)
     }
 
-    /// Returns true if there is no whole frame, so that more must be read.
-    pub(super) fn wants_more(&self) -> bool {
+    /// Returns true if there is no whole frame, and too little of one that is too large to refuse
+    /// it by its tag, so that more must be read.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
         match mux::frame_len(&self.buffer, self.max_frame_bytes) {
             Ok(Some(length)) => self.buffer.len() < length,
             Ok(None) => true,
@@ -106,7 +112,7 @@ impl FrameReader {
     }
 
     /// Takes the next frame. The frames of both protocols begin with the same length field.
-    pub(super) fn next(&mut self) -> NextFrame {
+    pub fn next_frame(&mut self) -> NextFrame {
         if self.skip > 0 {
             let now = usize::try_from(self.skip)
                 .unwrap_or(usize::MAX)
@@ -119,21 +125,25 @@ impl FrameReader {
             Ok(Some(length)) if self.buffer.len() >= length => {
                 self.consumed += length as u64;
                 self.frames += 1;
-                self.room.clear();
+                self.clear_room();
                 NextFrame::Frame(self.buffer.split_to(length).freeze())
             }
             Ok(_) => NextFrame::Incomplete,
-            // The tag of the refusal ends with the eighth byte.
-            Err(_) if self.buffer.len() < 8 => NextFrame::Incomplete,
             Err(error) => NextFrame::TooLarge(error),
         }
     }
 
     /// Drops a frame of this length: the bytes that have come now and the rest when it comes.
     /// Returns false if the frame is too long for that.
-    pub(super) const fn skip(&mut self, length: u64) -> bool {
+    pub const fn skip(&mut self, length: u64) -> bool {
         self.skip = length;
         length <= self.max_frame_bytes as u64 * MAX_SKIP_FRAMES
+    }
+
+    fn clear_room(&mut self) {
+        if let Some(room) = &mut self.room {
+            room.clear();
+        }
     }
 
     fn consume(&mut self, count: usize) {
@@ -143,18 +153,18 @@ impl FrameReader {
 
     /// Takes room for the next read, if a frame has begun; waits for it while there is none.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.buffer.is_empty() {
+        let Some(grown) = self.room.as_mut().filter(|_| !self.buffer.is_empty()) else {
             return Poll::Ready(());
-        }
+        };
         loop {
             if let Some(wait) = &mut self.wait {
                 let more = ready!(wait.as_mut().poll(cx));
                 self.wait = None;
-                self.room.add(more);
+                grown.add(more);
             }
             // Growing at most doubles the buffer.
             let capacity = (2 * self.buffer.len()).max(self.buffer.capacity());
-            let Some(more) = self.room.try_grow_to(capacity.saturating_sub(FREE_BYTES)) else {
+            let Some(more) = grown.try_grow_to(capacity.saturating_sub(FREE_BYTES)) else {
                 return Poll::Ready(());
             };
             // What came is kept in as much memory as it takes.
@@ -162,12 +172,16 @@ impl FrameReader {
             if self.buffer.capacity() > 2 * self.buffer.len().max(FREE_BYTES) {
                 self.buffer = BytesMut::from(&self.buffer[..]);
             }
-            self.wait = Some(Box::pin(self.room.wait(more)));
+            self.wait = Some(Box::pin(grown.wait(more)));
         }
     }
 
-    /// Reads once, when there is room.
-    pub(super) fn poll_fill<S: AsyncRead + Unpin>(
+    /// Reads once, when there is room. Returns the number of bytes, which is 0 at the stream's end.
+    ///
+    /// # Errors
+    ///
+    /// The stream's.
+    pub fn poll_fill<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
@@ -196,19 +210,19 @@ impl FrameReader {
     }
 
     /// Drops all bytes.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.consumed += self.buffer.len() as u64;
         self.buffer = BytesMut::new();
         self.skip = 0;
         self.wait = None;
-        self.room.clear();
+        self.clear_room();
     }
 
     /// Frees memory while the connection is idle.
-    pub(super) fn rest(&mut self) {
+    pub fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
-            self.room.clear();
+            self.clear_room();
         } else if self.buffer.len() <= SMALL_REMAINDER_BYTES
             && self.buffer.capacity() > 2 * SMALL_REMAINDER_BYTES
         {
@@ -230,14 +244,14 @@ impl fmt::Debug for FrameReader {
 mod tests {
     use std::sync::Arc;
 
-    use distributedlog_store::budget::ByteBudget;
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::budget::ByteBudget;
 
     fn filled(bytes: &[u8]) -> FrameReader {
         let room = GrowingRoom::new(ByteBudget::new(1 << 20), Arc::new(Semaphore::new(1)));
-        let mut input = FrameReader::new(100, room);
+        let mut input = FrameReader::new(100, Some(room));
         input.buffer.extend_from_slice(bytes);
         input
     }
@@ -246,16 +260,16 @@ mod tests {
     fn frames_are_cut_where_they_end() {
         let mut input = filled(&[0, 0, 0, 1, 7, 0, 0, 0, 2, 8, 9, 0, 0]);
         assert!(!input.wants_more());
-        let NextFrame::Frame(first) = input.next() else {
+        let NextFrame::Frame(first) = input.next_frame() else {
             panic!("no frame")
         };
         assert_eq!(first, &[0, 0, 0, 1, 7][..]);
-        let NextFrame::Frame(second) = input.next() else {
+        let NextFrame::Frame(second) = input.next_frame() else {
             panic!("no frame")
         };
         assert_eq!(second, &[0, 0, 0, 2, 8, 9][..]);
         assert!(
-            matches!(input.next(), NextFrame::Incomplete)
+            matches!(input.next_frame(), NextFrame::Incomplete)
                 && input.wants_more()
                 && input.begun().is_some()
         );
@@ -265,21 +279,22 @@ mod tests {
     #[test]
     fn a_frame_that_is_too_large_is_refused_by_its_first_eight_bytes_and_dropped_as_it_comes() {
         let mut input = filled(&[0, 0, 0, 200, 2, 0, 0]);
-        assert!(matches!(input.next(), NextFrame::Incomplete) && input.wants_more());
+        assert!(input.wants_more(), "a byte of the tag is missing");
         input.buffer.extend_from_slice(&[5]);
-        let NextFrame::TooLarge(error) = input.next() else {
+        assert!(!input.wants_more());
+        let NextFrame::TooLarge(error) = input.next_frame() else {
             panic!("taken")
         };
         assert_eq!((error.length, error.limit), (204, 100));
         assert!(input.skip(error.length));
-        assert!(matches!(input.next(), NextFrame::Incomplete));
+        assert!(matches!(input.next_frame(), NextFrame::Incomplete));
         input.buffer.extend_from_slice(&[0; 190]);
-        assert!(matches!(input.next(), NextFrame::Incomplete) && input.begun().is_some());
-        assert!(input.is_empty(), "what is dropped is not kept");
+        assert!(matches!(input.next_frame(), NextFrame::Incomplete) && input.begun().is_some());
+        assert!(input.bytes().is_empty(), "what is dropped is not kept");
         input
             .buffer
             .extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 7]);
-        let NextFrame::Frame(next) = input.next() else {
+        let NextFrame::Frame(next) = input.next_frame() else {
             panic!("the frame after it is lost")
         };
         assert_eq!(next, &[0, 0, 0, 1, 7][..]);
@@ -288,7 +303,7 @@ mod tests {
     #[test]
     fn an_absurd_length_is_not_believed() {
         let mut input = filled(&[0xff, 0xff, 0xff, 0xff, 2, 0, 0, 5]);
-        let NextFrame::TooLarge(error) = input.next() else {
+        let NextFrame::TooLarge(error) = input.next_frame() else {
             panic!("taken")
         };
         assert!(!input.skip(error.length));
@@ -299,7 +314,7 @@ mod tests {
         let mut input = filled(&[0, 0, 0, 90, 1]);
         input.buffer.reserve(1 << 20);
         input.rest();
-        assert!(input.buffer.capacity() <= SMALL_REMAINDER_BYTES && input.len() == 5);
+        assert!(input.buffer.capacity() <= SMALL_REMAINDER_BYTES && input.bytes().len() == 5);
         input.clear();
         input.rest();
         assert_eq!(input.buffer.capacity(), 0);
