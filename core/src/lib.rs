@@ -23,6 +23,7 @@ pub mod settings;
 mod shared;
 mod status;
 pub mod stream_name;
+mod tables;
 mod time;
 pub mod wire;
 pub mod writer;

@@ -11,13 +11,13 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use distributedlog::async_writer::{MultiStreamWriter, State};
+use distributedlog::async_writer::{HeapSlots, MultiStreamWriter, State};
 use distributedlog::writer::{
     Adaptive, Budget, Codec, Health, Heap, Identity, Settings, SettingsBuilder, StreamCount,
     Writer, WriterId,
 };
 use distributedlog::{Dlsn, Instant};
-use distributedlog_testkit::{NullTransport, waiter_slots};
+use distributedlog_testkit::NullTransport;
 use distributedlog_tokio::TokioClock;
 
 const RECORD: [u8; 100] = [7; 100];
@@ -157,7 +157,7 @@ async fn write_from_tasks(
         .expect("the heap has what is needed");
     let state = Arc::new(Mutex::new(State::new(
         machine,
-        waiter_slots(&settings, 2_048),
+        HeapSlots::new(),
         TokioClock::new(),
     )));
     let (writer, runner) = MultiStreamWriter::new(state, NullTransport::new());

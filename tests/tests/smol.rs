@@ -40,7 +40,7 @@ async fn writer(proxies: [&Proxy; 2]) -> Handle {
         .expect("200 ms are below it");
     let count = StreamCount::new(streams.len()).expect("four");
     let machine = Writer::new(settings, count, Heap::new(&settings, count)).expect("heap grows");
-    let slots = HeapSlots::new(2 * settings.pending_records());
+    let slots = HeapSlots::new();
     let state = Arc::new(Mutex::new(State::new(machine, slots, clock)));
     let (writer, runner) = MultiStreamWriter::new(state, transport);
     smol::spawn(runner.run()).detach();

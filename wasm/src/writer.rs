@@ -4,7 +4,7 @@ use core::cell::RefCell;
 use core::time::Duration;
 use std::rc::Rc;
 
-use distributedlog::async_writer::{MultiStreamWriter, Permit, State, WaiterSlot};
+use distributedlog::async_writer::{GrowingSlots, MultiStreamWriter, Permit, State};
 use distributedlog::writer::{
     EnqueueError, Heap, NoChanges, StreamCount, WriteError, WriteResult, Writer,
 };
@@ -18,7 +18,7 @@ use crate::settings;
 use crate::tasks::spawn_local;
 use crate::transport::{FetchTransport, Inbox};
 
-type Shared = Rc<RefCell<State<Heap, Box<[WaiterSlot]>, PerformanceClock, NoChanges>>>;
+type Shared = Rc<RefCell<State<Heap, GrowingSlots, PerformanceClock, NoChanges>>>;
 
 /// A writer and its runner, owned by the TypeScript half.
 ///
@@ -31,10 +31,6 @@ pub struct WriterHandle {
     permit: Rc<RefCell<Option<Permit<Shared>>>>,
     streams: u16,
 }
-
-/// Waiter slots beyond those of the records: one for `wait_for_room`, the rest for flushes and
-/// closes. The table grows when they are more.
-const EXTRA_WAITER_SLOTS: usize = 16;
 
 #[wasm_bindgen]
 impl WriterHandle {
@@ -52,14 +48,8 @@ impl WriterHandle {
         let Ok(machine) = Writer::<_, NoChanges>::with_features(settings, count, memory) else {
             unreachable!("the heap's tables are as large as the settings ask for")
         };
-        let waiter_slots: Box<[WaiterSlot]> = (0..settings.pending_records() + EXTRA_WAITER_SLOTS)
-            .map(|_| WaiterSlot::EMPTY)
-            .collect();
-        let state = Rc::new(RefCell::new(State::new(
-            machine,
-            waiter_slots,
-            PerformanceClock,
-        )));
+        let state = State::new(machine, GrowingSlots::new(), PerformanceClock);
+        let state = Rc::new(RefCell::new(state));
         let host = Rc::new(host);
         let (transport, inbox) = FetchTransport::new(Rc::clone(&host), connections);
         let (writer, runner) = MultiStreamWriter::new(state, transport);

@@ -3,7 +3,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use super::AsyncWriterState;
-use super::sealed::{Inner, with_wakers};
+use super::sealed::{StateOf, with_wakers};
 use crate::Shared;
 use crate::writer::{AttemptReport, AttemptReports, RecordId, WriteResult};
 
@@ -42,7 +42,7 @@ impl<S: Shared<State: AsyncWriterState>> Acknowledgement<S> {
     fn poll_with<R>(
         &mut self,
         waker: &Waker,
-        inspect: impl FnOnce(&S::State, RecordId) -> R,
+        inspect: impl FnOnce(&StateOf<S::State>, RecordId) -> R,
     ) -> Poll<(WriteResult, R)> {
         let record = self
             .record

@@ -215,7 +215,7 @@ impl<S: Shared<State: AsyncWriterState>> Future for Drained<'_, S> {
             stream,
             waiter,
         } = &mut *self;
-        state.with(|inner| inner.poll_drained(*stream, waiter, cx.waker()))
+        state.with(|inner| inner.state().poll_drained(*stream, waiter, cx.waker()))
     }
 }
 

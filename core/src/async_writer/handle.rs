@@ -22,7 +22,7 @@ pub struct MultiStreamWriter<S: Shared<State: AsyncWriterState>> {
 impl<S: Shared<State: AsyncWriterState>> MultiStreamWriter<S> {
     /// Creates the first handle and the runner of a writer. Call it once for a state.
     pub fn new<T: Transport>(state: S, transport: T) -> (Self, Runner<S, T>) {
-        state.with(|inner| inner.add_handle());
+        state.with(|inner| inner.state().add_handle());
         (
             Self {
                 state: state.clone(),
@@ -111,7 +111,7 @@ impl<S: Shared<State: AsyncWriterState>> MultiStreamWriter<S> {
     /// Closes as [`close`](Self::close) does; records not completed within `time` complete with
     /// [`Reason::Closed`](crate::writer::Reason::Closed).
     pub fn close_within(&self, time: Duration) -> Close<'_, S> {
-        let now = self.state.with(|inner| inner.clock()).now();
+        let now = self.state.with(|inner| inner.state().clock()).now();
         Close::new(&self.state, now + time)
     }
 
@@ -138,7 +138,7 @@ impl<S: Shared<State: AsyncWriterState>> MultiStreamWriter<S> {
     ///
     /// [`MemberError::NotMember`], [`MemberError::OnlyStream`].
     pub fn remove_stream(&self, stream: StreamIndex) -> Result<(), MemberError> {
-        self.state.with(|inner| inner.remove_stream(stream))
+        self.state.with(|inner| inner.state().remove_stream(stream))
     }
 
     /// Waits until no attempt is outstanding at a stream that was removed. Never ready for a stream
@@ -168,34 +168,34 @@ impl<S: Shared<State: AsyncWriterState>> MultiStreamWriter<S> {
 
     /// Returns the settings.
     pub fn settings(&self) -> Settings {
-        self.state.with(|inner| inner.settings())
+        self.state.with(|inner| inner.state().settings())
     }
 
     /// Returns the counters of the writer's work so far.
     pub fn counters(&self) -> Counters {
-        self.state.with(|inner| inner.counters())
+        self.state.with(|inner| inner.state().counters())
     }
 
     /// Returns the stream's health and counters, or `None` if the index is out of range.
     pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
-        self.state.with(|inner| inner.stream_status(stream))
+        self.state.with(|inner| inner.state().stream_status(stream))
     }
 
     /// Returns `true` if the writer accepts no more records: it was closed, or its runner was
     /// dropped.
     pub fn is_closed(&self) -> bool {
-        self.state.with(|inner| inner.is_closed())
+        self.state.with(|inner| inner.state().is_closed())
     }
 
     /// Returns the length of the longest record that fits a set, in bytes.
     pub fn max_record_bytes(&self) -> usize {
-        self.state.with(|inner| inner.max_record_bytes())
+        self.state.with(|inner| inner.state().max_record_bytes())
     }
 }
 
 impl<S: Shared<State: AsyncWriterState>> Clone for MultiStreamWriter<S> {
     fn clone(&self) -> Self {
-        self.state.with(|inner| inner.add_handle());
+        self.state.with(|inner| inner.state().add_handle());
         Self {
             state: self.state.clone(),
         }

@@ -1,16 +1,60 @@
+use core::task::Waker;
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::vec::Vec;
 
 use super::{WaiterSlot, WaiterSlots};
+use crate::tables::grow;
 use crate::writer::{AttemptReport, RecordId, WriteResult};
 
-/// Slots on the heap, which grow, and the results of completed records whose futures were not
-/// polled yet. With them a caller may hold any number of
-/// [`Acknowledgement`](super::Acknowledgement)s: what it holds bounds what is kept here.
+/// Slots on the heap, which grow as they are needed: no more than as many records and tasks wait at
+/// a time.
+#[derive(Debug, Default)]
+pub struct GrowingSlots {
+    /// By the record's row.
+    records: Vec<Option<Waker>>,
+    waiting: Vec<WaiterSlot>,
+}
+
+impl GrowingSlots {
+    /// Makes slots: none is allocated yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            records: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl WaiterSlots for GrowingSlots {
+    fn record_waker(&mut self, row: usize) -> &mut Option<Waker> {
+        // Bounded by the rows of records, which the writer's settings bound.
+        while self.records.len() <= row {
+            grow(&mut self.records, usize::MAX, || None);
+        }
+        &mut self.records[row]
+    }
+
+    fn waiting(&mut self, _records: usize) -> &mut [WaiterSlot] {
+        &mut self.waiting
+    }
+
+    fn grow(&mut self) -> bool {
+        grow(&mut self.waiting, usize::MAX, || WaiterSlot::EMPTY)
+    }
+
+    fn has_room_for(&self, _records: usize) -> bool {
+        true
+    }
+}
+
+/// [`GrowingSlots`], and the results of completed records whose futures were not polled yet. With
+/// them a caller may hold any number of [`Acknowledgement`](super::Acknowledgement)s: what it holds
+/// bounds what is kept here.
 #[derive(Debug, Default)]
 pub struct HeapSlots {
-    slots: Vec<WaiterSlot>,
+    slots: GrowingSlots,
     kept: HashMap<RecordId, KeptResult>,
 }
 
@@ -23,28 +67,30 @@ struct KeptResult {
 }
 
 impl HeapSlots {
-    /// Allocates this many slots: one for each record row of the writer's storage at least.
+    /// Makes slots: none is allocated yet.
     #[must_use]
-    pub fn new(slots: usize) -> Self {
-        let slots = core::iter::repeat_with(|| WaiterSlot::EMPTY).take(slots);
-        Self {
-            slots: slots.collect(),
-            kept: HashMap::new(),
-        }
-    }
-}
-
-impl AsMut<[WaiterSlot]> for HeapSlots {
-    fn as_mut(&mut self) -> &mut [WaiterSlot] {
-        &mut self.slots
+    pub fn new() -> Self {
+        Self::default()
     }
 }
 
 impl WaiterSlots for HeapSlots {
     const KEEPS_RESULTS: bool = true;
 
+    fn record_waker(&mut self, row: usize) -> &mut Option<Waker> {
+        self.slots.record_waker(row)
+    }
+
+    fn waiting(&mut self, records: usize) -> &mut [WaiterSlot] {
+        self.slots.waiting(records)
+    }
+
     fn grow(&mut self) -> bool {
-        WaiterSlots::grow(&mut self.slots)
+        self.slots.grow()
+    }
+
+    fn has_room_for(&self, records: usize) -> bool {
+        self.slots.has_room_for(records)
     }
 
     fn keep(&mut self, record: RecordId, result: WriteResult, reports: &[AttemptReport]) {

@@ -101,7 +101,7 @@ pub use acknowledgement::{Acknowledgement, MapAttempts, WithAttempts};
 pub use futures::{Close, Drained, Flush, Submit, Write};
 pub use handle::MultiStreamWriter;
 #[cfg(feature = "std")]
-pub use heap_slots::HeapSlots;
+pub use heap_slots::{GrowingSlots, HeapSlots};
 pub use permit::{Permit, Reserve};
 pub use runner::Runner;
 pub use state::{AsyncWriterState, State};

@@ -4,7 +4,7 @@ use core::task::{Context, Poll};
 
 use super::AsyncWriterState;
 use super::acknowledgement::Acknowledgement;
-use super::sealed::{Inner, with_wakers};
+use super::sealed::with_wakers;
 use super::waiters::WaiterId;
 use crate::Shared;
 use crate::writer::{EnqueueError, Reservation};

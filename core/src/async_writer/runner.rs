@@ -3,7 +3,8 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
 use super::AsyncWriterState;
-use super::sealed::{Inner, Progress, with_wakers};
+use super::sealed::{Inner, with_wakers};
+use super::state::Progress;
 use super::waiters::{Wakers, wake_all};
 use crate::expect::expect_no_fmt;
 use crate::{AttemptId, Clock, Instant, Outcome, Shared, Transport};
@@ -48,7 +49,7 @@ impl<S: Shared<State: AsyncWriterState>, T: Transport> Runner<S, T> {
     ///
     /// Dropping the future drops the runner.
     pub async fn run(mut self) {
-        let clock = self.state.with(|inner| inner.clock());
+        let clock = self.state.with(|inner| inner.state().clock());
         let mut wanted = None;
         loop {
             let stop = match wanted {
@@ -92,7 +93,8 @@ impl<S: Shared<State: AsyncWriterState>, T: Transport> Runner<S, T> {
             let mut wakers = Wakers::new();
             let (finished, transport) = (&mut self.finished, &mut self.transport);
             let progress = self.state.with(|inner| {
-                inner.advance(finished, transport, sleeps_until, cx.waker(), &mut wakers)
+                let state = inner.state();
+                state.advance(finished, transport, sleeps_until, cx.waker(), &mut wakers)
             });
             wake_all(&mut wakers);
             match progress {

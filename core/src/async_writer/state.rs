@@ -1,9 +1,9 @@
 use core::task::{Poll, Waker};
 
 use super::WaiterSlots;
-use super::sealed::{Inner, Progress};
+use super::sealed::Inner;
 use super::waiter_slots::WaitFor;
-use super::waiters::{WaiterId, Waiters, Wakers};
+use super::waiters::{WaiterId, Waiters, Wakers, set_waker};
 use crate::expect::expect_no_fmt;
 use crate::writer::{
     AllFeatures, AttemptReport, AttemptReports, ChangeError, Counters, EnqueueError, FlushMark,
@@ -19,6 +19,18 @@ pub trait AsyncWriterState: Inner {}
 impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> AsyncWriterState
     for State<S, W, C, F>
 {
+}
+
+/// Result of one [`State::advance`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Something was done, so there may be more to do.
+    Busy,
+    /// There is nothing to do before this instant, or before the next event if it is `None`. The
+    /// runner's waker is stored.
+    Idle(Option<Instant>),
+    /// The writer is closed and all its records are completed.
+    Finished,
 }
 
 /// The state machine, the slots of waiting tasks (see [`WaiterSlots`]), and the clock that stamps
@@ -47,13 +59,13 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
     /// # Panics
     ///
     /// If there are fewer slots than record rows.
-    pub fn new(writer: Writer<S, F>, mut slots: W, clock: C) -> Self {
-        let records = writer.storage().records().len();
+    pub fn new(writer: Writer<S, F>, slots: W, clock: C) -> Self {
+        let records = writer.max_record_slots();
         assert!(
-            slots.as_mut().len() >= records,
+            slots.has_room_for(records),
             "one slot is needed for each of the {records} record rows"
         );
-        let waiters = Waiters::new(slots.as_mut(), records);
+        let waiters = Waiters::new(records);
         Self {
             writer,
             slots,
@@ -76,11 +88,11 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
     /// of it is such results: so a caller may hold more acknowledgements than there are rows, and
     /// each look through the table moves many.
     fn keep_results(&mut self) {
-        let rows = self.writer.storage().records().len();
-        if !W::KEEPS_RESULTS || self.writer.free_record_slots() > 0 || self.announced * 4 < rows {
+        let most = self.writer.max_record_slots();
+        if !W::KEEPS_RESULTS || self.writer.free_record_slots() > 0 || self.announced * 4 < most {
             return;
         }
-        for row in 0..rows {
+        for row in 0..self.writer.storage().records().len() {
             let Some(record) = self.writer.announced(row) else {
                 continue;
             };
@@ -103,7 +115,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
     /// woken and have not been polled yet (R7).
     fn wake_waiters_for_room(&mut self, wakers: &mut Wakers) {
         self.keep_results();
-        let slots = self.slots.as_mut();
+        let slots = &mut self.slots;
         // Bounded: each iteration takes one task off the queue.
         while let Some(len) = self.waiters.first_for_room(slots) {
             if wakers.is_full() || self.writer.room_for(len) <= self.waiters.woken() {
@@ -117,7 +129,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
     /// earlier waits for it.
     fn may_take_room(&mut self, waiter: Option<WaiterId>, len: usize) -> bool {
         let woken = self.waiters.woken();
-        self.waiters.is_woken(self.slots.as_mut(), waiter)
+        self.waiters.is_woken(&mut self.slots, waiter)
             || (self.waiters.is_room_queue_empty()
                 && (woken == 0 || self.writer.room_for(len) > woken))
     }
@@ -154,7 +166,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
             if W::KEEPS_RESULTS {
                 self.announced += 1;
             }
-            if let Some(waker) = self.slots.as_mut()[record.slot()].waker.take() {
+            if let Some(waker) = self.slots.record_waker(record.slot()).take() {
                 expect_no_fmt(wakers.push(waker), "it is not full");
             }
         }
@@ -180,37 +192,50 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
 }
 
 impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for State<S, W, C, F> {
+    type Storage = S;
+    type Slots = W;
     type Time = C;
+    type Features = F;
 
-    fn clock(&self) -> C {
+    fn state(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// The operations of handles, futures and the runner. Each runs while the state is borrowed; it
+/// collects wakers, which [`with_wakers`](super::sealed::with_wakers) calls afterwards.
+impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W, C, F> {
+    pub(super) fn clock(&self) -> C {
         self.clock.clone()
     }
 
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         *self.writer.settings()
     }
 
-    fn counters(&self) -> Counters {
+    pub(super) fn counters(&self) -> Counters {
         self.writer.counters()
     }
 
-    fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
+    pub(super) fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
         self.writer.stream_status(stream)
     }
 
-    fn max_record_bytes(&self) -> usize {
+    pub(super) fn max_record_bytes(&self) -> usize {
         self.writer.max_record_bytes()
     }
 
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.writer.is_closed()
     }
 
-    fn add_handle(&mut self) {
+    /// Counts one more handle.
+    pub(super) fn add_handle(&mut self) {
         self.handles += 1;
     }
 
-    fn drop_handle(&mut self, wakers: &mut Wakers) {
+    /// Counts one handle less. Without handles, the writer aborts.
+    pub(super) fn drop_handle(&mut self, wakers: &mut Wakers) {
         self.handles -= 1;
         if self.handles == 0 && !self.ended {
             self.writer.abort(self.clock.now());
@@ -218,7 +243,11 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         }
     }
 
-    fn try_write(&mut self, record: &[u8], wakers: &mut Wakers) -> Result<RecordId, EnqueueError> {
+    pub(super) fn try_write(
+        &mut self,
+        record: &[u8],
+        wakers: &mut Wakers,
+    ) -> Result<RecordId, EnqueueError> {
         self.keep_results();
         if !self.may_take_room(None, record.len()) && !self.writer.is_closed() {
             return Err(self.writer.refuse_full());
@@ -228,7 +257,9 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Ok(id)
     }
 
-    fn poll_write(
+    /// Writes the record, or waits for room. With `await_result`, `waker` is called when the record
+    /// has completed.
+    pub(super) fn poll_write(
         &mut self,
         record: &[u8],
         waiter: &mut Option<WaiterId>,
@@ -246,11 +277,11 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
                 Err(EnqueueError::Full) => {}
                 outcome @ (Ok(_) | Err(EnqueueError::TooLarge { .. } | EnqueueError::Closed)) => {
                     if waiter.is_some() {
-                        self.waiters.cancel(self.slots.as_mut(), waiter);
+                        self.waiters.cancel(&mut self.slots, waiter);
                         self.wake_waiters_for_room(wakers);
                     }
                     if let (Ok(id), true) = (&outcome, await_result) {
-                        self.slots.as_mut()[id.slot()].set_waker(waker);
+                        set_waker(self.slots.record_waker(id.slot()), waker);
                     }
                     self.wake_runner_if_needed(wakers);
                     return Poll::Ready(outcome);
@@ -262,7 +293,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Poll::Pending
     }
 
-    fn poll_reserve(
+    pub(super) fn poll_reserve(
         &mut self,
         len: usize,
         waiter: &mut Option<WaiterId>,
@@ -278,7 +309,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
                 Err(EnqueueError::Full) => {}
                 outcome @ (Ok(_) | Err(EnqueueError::TooLarge { .. } | EnqueueError::Closed)) => {
                     if waiter.is_some() {
-                        self.waiters.cancel(self.slots.as_mut(), waiter);
+                        self.waiters.cancel(&mut self.slots, waiter);
                         self.wake_waiters_for_room(wakers);
                     }
                     return Poll::Ready(outcome);
@@ -290,7 +321,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Poll::Pending
     }
 
-    fn submit(
+    pub(super) fn submit(
         &mut self,
         reservation: Reservation,
         record: &[u8],
@@ -302,13 +333,13 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         outcome
     }
 
-    fn release(&mut self, reservation: Reservation, wakers: &mut Wakers) {
+    pub(super) fn release(&mut self, reservation: Reservation, wakers: &mut Wakers) {
         self.writer.release(reservation);
         self.wake_waiters_for_room(wakers);
         self.wake_runner_if_needed(wakers);
     }
 
-    fn poll_result(
+    pub(super) fn poll_result(
         &mut self,
         record: RecordId,
         waker: &Waker,
@@ -317,7 +348,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         self.count_leaving(record);
         match self.writer.take(record) {
             Some(result) => {
-                self.slots.as_mut()[record.slot()].waker = None;
+                *self.slots.record_waker(record.slot()) = None;
                 self.wake_waiters_for_room(wakers);
                 Poll::Ready(result)
             }
@@ -329,49 +360,49 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
                 {
                     return Poll::Ready(result);
                 }
-                self.slots.as_mut()[record.slot()].set_waker(waker);
+                set_waker(self.slots.record_waker(record.slot()), waker);
                 Poll::Pending
             }
         }
     }
 
-    fn attempt_reports(&self, record: RecordId) -> &[AttemptReport] {
+    pub(super) fn attempt_reports(&self, record: RecordId) -> &[AttemptReport] {
         if W::KEEPS_RESULTS && !self.writer.has(record) {
             return self.slots.kept_reports(record);
         }
         self.writer.attempt_reports(record)
     }
 
-    fn forget(&mut self, record: RecordId, wakers: &mut Wakers) {
+    pub(super) fn forget(&mut self, record: RecordId, wakers: &mut Wakers) {
         if W::KEEPS_RESULTS && !self.writer.has(record) {
             self.slots.take_kept(record);
             return;
         }
         self.count_leaving(record);
-        self.slots.as_mut()[record.slot()].waker = None;
+        *self.slots.record_waker(record.slot()) = None;
         self.writer.forget(record);
         self.wake_waiters_for_room(wakers);
     }
 
-    fn cancel_wait(&mut self, waiter: &mut Option<WaiterId>, wakers: &mut Wakers) {
-        self.waiters.cancel(self.slots.as_mut(), waiter);
+    pub(super) fn cancel_wait(&mut self, waiter: &mut Option<WaiterId>, wakers: &mut Wakers) {
+        self.waiters.cancel(&mut self.slots, waiter);
         self.wake_waiters_for_room(wakers);
     }
 
-    fn flush(&mut self, wakers: &mut Wakers) -> FlushMark {
+    pub(super) fn flush(&mut self, wakers: &mut Wakers) -> FlushMark {
         let mark = self.writer.flush();
         self.wake_runner_if_needed(wakers);
         mark
     }
 
-    fn poll_flushed(
+    pub(super) fn poll_flushed(
         &mut self,
         mark: FlushMark,
         waiter: &mut Option<WaiterId>,
         waker: &Waker,
     ) -> Poll<()> {
         if self.writer.is_flushed(mark) {
-            self.waiters.cancel(self.slots.as_mut(), waiter);
+            self.waiters.cancel(&mut self.slots, waiter);
             return Poll::Ready(());
         }
         self.waiters
@@ -379,7 +410,8 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Poll::Pending
     }
 
-    fn add_stream(
+    /// Adds a stream; `register` is called with its index before any attempt is made there.
+    pub(super) fn add_stream(
         &mut self,
         register: impl FnOnce(StreamIndex),
         wakers: &mut Wakers,
@@ -390,7 +422,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Ok(stream)
     }
 
-    fn change_settings(
+    pub(super) fn change_settings(
         &mut self,
         settings: Settings,
         wakers: &mut Wakers,
@@ -401,18 +433,18 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Ok(())
     }
 
-    fn remove_stream(&mut self, stream: StreamIndex) -> Result<(), MemberError> {
+    pub(super) fn remove_stream(&mut self, stream: StreamIndex) -> Result<(), MemberError> {
         self.writer.remove_stream(stream)
     }
 
-    fn poll_drained(
+    pub(super) fn poll_drained(
         &mut self,
         stream: StreamIndex,
         waiter: &mut Option<WaiterId>,
         waker: &Waker,
     ) -> Poll<()> {
         if self.ended || self.writer.is_drained(stream) {
-            self.waiters.cancel(self.slots.as_mut(), waiter);
+            self.waiters.cancel(&mut self.slots, waiter);
             return Poll::Ready(());
         }
         self.waiters
@@ -420,14 +452,14 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Poll::Pending
     }
 
-    fn close(&mut self, by: Instant, wakers: &mut Wakers) {
+    pub(super) fn close(&mut self, by: Instant, wakers: &mut Wakers) {
         self.writer.close(self.clock.now(), by);
         self.wake_runner(wakers);
     }
 
-    fn poll_ended(&mut self, waiter: &mut Option<WaiterId>, waker: &Waker) -> Poll<()> {
+    pub(super) fn poll_ended(&mut self, waiter: &mut Option<WaiterId>, waker: &Waker) -> Poll<()> {
         if self.ended {
-            self.waiters.cancel(self.slots.as_mut(), waiter);
+            self.waiters.cancel(&mut self.slots, waiter);
             return Poll::Ready(());
         }
         self.waiters
@@ -435,7 +467,9 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Poll::Pending
     }
 
-    fn advance<T: Transport>(
+    /// Passes the finished attempts and the time to the machine, and starts and cancels attempts as
+    /// it asks.
+    pub(super) fn advance<T: Transport>(
         &mut self,
         finished: &mut heapless::Vec<(AttemptId, Outcome), 32>,
         transport: &mut T,
@@ -457,12 +491,12 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         let all = self.wake_completed(wakers)
             && self
                 .waiters
-                .wake_matching(self.slots.as_mut(), wakers, |wait_for| match wait_for {
+                .wake_matching(&mut self.slots, wakers, |wait_for| match wait_for {
                     WaitFor::Flush(mark) => self.writer.is_flushed(mark),
                     WaitFor::Drain(stream) => self.writer.is_drained(stream),
                     WaitFor::Room(_) | WaitFor::End => false,
                 })
-            && (!closed || self.waiters.wake_all_for_room(self.slots.as_mut(), wakers));
+            && (!closed || self.waiters.wake_all_for_room(&mut self.slots, wakers));
         self.wake_waiters_for_room(wakers);
         if !all || busy || !wakers.is_empty() {
             return Progress::Busy;
@@ -478,7 +512,9 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         Progress::Idle(self.writer.poll_timeout())
     }
 
-    fn end(&mut self, wakers: &mut Wakers) -> bool {
+    /// Completes all records because the runner ends. Returns `false` if there were more tasks to
+    /// wake than `wakers` can hold: call the wakers, then call this again.
+    pub(super) fn end(&mut self, wakers: &mut Wakers) -> bool {
         if !self.ended {
             self.ended = true;
             self.writer.abort(self.clock.now());
@@ -487,7 +523,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> Inner for 
         // cancelled or started.
         while self.writer.poll_cancel().is_some() {}
         while self.writer.poll_transmit(self.clock.now()).is_some() {}
-        let slots = self.slots.as_mut();
+        let slots = &mut self.slots;
         self.waiters.wake_all_for_room(slots, wakers)
             && self.waiters.wake_matching(slots, wakers, |_| true)
             && self.wake_completed(wakers)

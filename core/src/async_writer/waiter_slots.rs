@@ -1,6 +1,7 @@
 use core::task::Waker;
 
 use crate::StreamIndex;
+use crate::tables::{Links, linked};
 use crate::writer::{AttemptReport, FlushMark, RecordId, WriteResult};
 
 /// The event that a waiting task waits for.
@@ -31,8 +32,7 @@ pub struct WaiterSlot {
     pub(super) waker: Option<Waker>,
     pub(super) state: WaitState,
     pub(super) generation: u32,
-    pub(super) previous: u32,
-    pub(super) next: u32,
+    links: Links,
 }
 
 impl WaiterSlot {
@@ -41,29 +41,34 @@ impl WaiterSlot {
         waker: None,
         state: WaitState::Free,
         generation: 0,
-        previous: u32::MAX,
-        next: u32::MAX,
+        links: Links::NONE,
     };
-
-    pub(super) fn set_waker(&mut self, waker: &Waker) {
-        match &mut self.waker {
-            Some(own) => own.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-    }
 }
+
+linked! { WaiterSlot: links as 0; }
 
 /// The slots of a writer's tasks: one for each record row of the writer's storage, and one more for
 /// each task that waits for room, for a flush or for the close at the same time.
 ///
-/// A `Vec` or a boxed slice grows when more slots are needed. An array or a slice has a fixed
-/// length: if more tasks wait, those without a slot wake themselves and try again until one is
-/// free. That costs processor time, but no task is forgotten.
-pub trait WaiterSlots: AsMut<[WaiterSlot]> {
-    /// Appends slots and leaves the existing ones unchanged. Returns `false` if it cannot.
+/// Those of an array or a slice are a fixed number, first those of the records: if more tasks wait,
+/// those without a slot wake themselves and try again until one is free. That costs processor time,
+/// but no task is forgotten. [`GrowingSlots`](super::GrowingSlots) and
+/// [`HeapSlots`](super::HeapSlots) (feature `std`) grow when more slots are needed.
+pub trait WaiterSlots {
+    /// Returns the waker of the task that waits for the record in this row.
+    fn record_waker(&mut self, row: usize) -> &mut Option<Waker>;
+
+    /// Returns the slots of the other tasks, where the first `records` slots are those of records.
+    fn waiting(&mut self, records: usize) -> &mut [WaiterSlot];
+
+    /// Appends slots of other tasks and leaves the existing ones unchanged. Returns `false` if it
+    /// cannot.
     fn grow(&mut self) -> bool {
         false
     }
+
+    /// Returns `true` if there are slots for this number of record rows.
+    fn has_room_for(&self, records: usize) -> bool;
 
     /// True if results that were not taken are kept here when their rows are needed for further
     /// records. Without it such a row is free only when its result is taken (R7).
@@ -83,25 +88,30 @@ pub trait WaiterSlots: AsMut<[WaiterSlot]> {
     }
 }
 
-impl<const N: usize> WaiterSlots for [WaiterSlot; N] {}
+impl<const N: usize> WaiterSlots for [WaiterSlot; N] {
+    fn record_waker(&mut self, row: usize) -> &mut Option<Waker> {
+        &mut self[row].waker
+    }
 
-impl WaiterSlots for &mut [WaiterSlot] {}
+    fn waiting(&mut self, records: usize) -> &mut [WaiterSlot] {
+        self.get_mut(records..).unwrap_or_default()
+    }
 
-#[cfg(feature = "std")]
-impl WaiterSlots for std::vec::Vec<WaiterSlot> {
-    fn grow(&mut self) -> bool {
-        let more = self.len().max(16);
-        self.extend(core::iter::repeat_with(|| WaiterSlot::EMPTY).take(more));
-        true
+    fn has_room_for(&self, records: usize) -> bool {
+        N >= records
     }
 }
 
-#[cfg(feature = "std")]
-impl WaiterSlots for std::boxed::Box<[WaiterSlot]> {
-    fn grow(&mut self) -> bool {
-        let mut slots = core::mem::take(self).into_vec();
-        let grown = WaiterSlots::grow(&mut slots);
-        *self = slots.into_boxed_slice();
-        grown
+impl WaiterSlots for &mut [WaiterSlot] {
+    fn record_waker(&mut self, row: usize) -> &mut Option<Waker> {
+        &mut self[row].waker
+    }
+
+    fn waiting(&mut self, records: usize) -> &mut [WaiterSlot] {
+        self.get_mut(records..).unwrap_or_default()
+    }
+
+    fn has_room_for(&self, records: usize) -> bool {
+        self.len() >= records
     }
 }

@@ -71,3 +71,7 @@ pub mod session;
 mod ids;
 
 pub use ids::{HostId, RequestId};
+
+#[cfg(feature = "std")]
+pub use crate::tables::Heap;
+pub use crate::tables::{Inline, Memory};

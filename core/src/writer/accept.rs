@@ -2,7 +2,7 @@
 
 use super::limits::LENGTH_BYTES;
 use super::machine::Writer;
-use super::slots::{NO_RECORD, NO_SET, RecordId};
+use super::slots::{NO_SET, RecordId};
 use super::{EnqueueError, Reason, Storage, WriterFeatures};
 use crate::Instant;
 
@@ -126,9 +126,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Returns `true` if every record that was written before the mark has completed, successfully
     /// or not (R6).
     pub fn is_flushed(&self, mark: FlushMark) -> bool {
-        let unfinished = match self.oldest_set {
-            NO_SET => self.next_sequence,
-            oldest => self.storage.sets()[oldest as usize].sequence,
+        let unfinished = match self.in_flight_sets.first() {
+            None => self.next_sequence,
+            Some(oldest) => self.storage.sets()[oldest].sequence,
         };
         unfinished >= mark.0
     }
@@ -148,8 +148,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if self.filling != NO_SET {
             self.fail_filling(Reason::Closed);
         }
-        while self.oldest_set != NO_SET {
-            self.fail_set(self.oldest_set, Reason::Closed, now);
+        while let Some(oldest) = self.in_flight_sets.first() {
+            self.fail_set(oldest as u16, Reason::Closed, now);
         }
     }
 
@@ -158,7 +158,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     pub fn has_room(&self, len: usize) -> bool {
         let fits = self.filling_takes(len);
         let opens = if fits { 0 } else { self.bounds.overhead };
-        self.free_record_count > self.reserved.records
+        self.free_record_slots() > 0
             && self.buffered + self.reserved.bytes + opens + LENGTH_BYTES + len
                 <= self.bounds.buffered
             && (fits || self.filling == NO_SET || self.has_in_flight_room())
@@ -237,7 +237,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let deadline = now.plus_micros(self.bounds.request_timeout);
         if F::CHANGES && self.filling != NO_SET {
             let slot = &self.storage.sets()[self.filling as usize];
-            if slot.first != NO_RECORD {
+            if !slot.records.is_empty() {
                 // The deadlines of a set's records ascend, also when the timeout was shortened.
                 return deadline.max(slot.deadline);
             }

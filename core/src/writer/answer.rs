@@ -151,7 +151,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 slot.rejected = true;
                 return self.fail_set(set, Reason::Refused, now);
             }
-            Advice::FailOnThisStream => slot.refused_by.insert(stream),
+            Advice::FailOnThisStream => slot.refused_by.insert(stream.0.into()),
             Advice::NextStreamAndCoolDown(asked) => {
                 slot.pushed_back = true;
                 self.cool_down(stream, asked, now);
@@ -247,7 +247,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let refused_by = &self.storage.sets()[set as usize].refused_by;
         if F::CHANGES {
             let rows = &self.storage.streams()[..self.members as usize];
-            rows.iter().all(|row| refused_by.contains(row.turn))
+            rows.iter()
+                .all(|row| refused_by.contains(row.turn.0.into()))
         } else {
             refused_by.len() >= self.streams as usize
         }
@@ -284,7 +285,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 .iter()
                 .filter(|attempt| attempt.state == AttemptState::Outstanding)
             {
-                slot.tried.insert(attempt.stream);
+                slot.tried.insert(attempt.stream.0.into());
             }
         }
         // If all other streams have outstanding attempts, there is nothing to try: the set

@@ -7,7 +7,9 @@ use super::Order;
 use super::adaptive::Tail;
 use super::error::BuildError;
 use super::limits::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
+use super::slots::NO_REPORT;
 use super::{Adaptive, Codec, Identity, MAX_SET_BYTES, SetBuffer, Settings, Storage, StreamCount};
+use crate::expect::expect_no_fmt;
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::max_compressed_len;
 
@@ -19,6 +21,10 @@ pub(super) struct Bounds {
     /// Maximum number of attempts outstanding at one stream (R9).
     pub(super) window: u16,
     pub(super) buffered: usize,
+    /// Maximum number of rows of records.
+    pub(super) records: u32,
+    /// Maximum number of rows of reports.
+    pub(super) reports: u16,
     /// Capacity of a set for its builder, in bytes.
     pub(super) set_bytes: usize,
     /// Bytes of every set besides its records: header and identity.
@@ -58,7 +64,7 @@ impl Bounds {
             } else {
                 TRAILER_BYTES
             };
-        let sets = set_rows(streams, storage, spare)?;
+        let sets = set_rows(settings, streams, storage, spare)?;
         let capacity = storage.buffers()[0].capacity();
         let set_bytes = largest_set(capacity, spare == 1)
             .min(MAX_SET_BYTES)
@@ -88,6 +94,8 @@ impl Bounds {
                 .window()
                 .attempts(in_flight, streams.as_usize() as u16),
             buffered: settings.buffered_bytes(),
+            records: record_rows(settings, storage),
+            reports: report_rows(settings, storage),
             set_bytes,
             overhead,
             record_bytes: set_bytes - overhead - LENGTH_BYTES,
@@ -108,6 +116,7 @@ impl Bounds {
 /// Returns the number of usable set rows, and checks that the tables are long enough. `spare` rows
 /// are for compression.
 fn set_rows<S: Storage>(
+    settings: &Settings,
     streams: StreamCount,
     storage: &S,
     spare: usize,
@@ -117,6 +126,10 @@ fn set_rows<S: Storage>(
             rows: storage.streams().len(),
             needed: streams.as_usize(),
         });
+    }
+    if S::GROWS {
+        // One fills, and one is for compression.
+        return Ok(settings.in_flight_sets() + 2);
     }
     // A set needs a row in each of these three tables.
     let sets = storage
@@ -134,6 +147,28 @@ fn set_rows<S: Storage>(
         return Err(BuildError::Records);
     }
     Ok(sets)
+}
+
+/// Returns the maximum number of rows of records.
+fn record_rows<S: Storage>(settings: &Settings, storage: &S) -> u32 {
+    let pending = settings.pending_records();
+    let rows = if S::GROWS {
+        pending
+    } else {
+        pending.min(storage.records().len())
+    };
+    expect_no_fmt(u32::try_from(rows), "settings allow at most 2^31")
+}
+
+/// Returns the maximum number of rows of reports.
+fn report_rows<S: Storage>(settings: &Settings, storage: &S) -> u16 {
+    let rows = match (settings.attempt_reports(), S::GROWS) {
+        (false, _) => 0,
+        (true, false) => storage.reports().len(),
+        // As many again for sets that ended and whose results are not taken yet.
+        (true, true) => settings.in_flight_sets() * 2,
+    };
+    rows.min(NO_REPORT as usize) as u16
 }
 
 /// Returns the size of the largest set that a buffer of `capacity` bytes can hold, also in its

@@ -1,20 +1,20 @@
-//! Construction of a writer: checks of the settings against the storage and the compiled features,
-//! and the free lists.
+//! Construction of a writer: checks of the settings against the storage and the compiled features.
 
 use core::marker::PhantomData;
 
+#[cfg(feature = "lz4")]
+use super::Codec;
 use super::bounds::Bounds;
 use super::budget::Tokens;
 use super::error::BuildError;
 use super::machine::{Reserved, Writer};
-use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
-use super::timers::TimerHeap;
+use super::slots::{NO_REPORT, NO_SET, RecordState, SetPhase, StreamSlot};
 use super::{
-    Adaptive, Budget, Choice, Codec, Counters, Health, Identity, Order, Settings, Storage,
-    StreamCount, WriterFeatures,
+    Adaptive, Budget, Choice, Counters, Health, Identity, Order, Settings, Storage, StreamCount,
+    WriterFeatures,
 };
-use crate::expect::expect_no_fmt;
 use crate::random::Random;
+use crate::tables::{Queue, Slab, TimerSlot, Timers};
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::Lz4Table;
 use crate::{Instant, StreamIndex};
@@ -77,28 +77,22 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             next_sequence: 0,
             next_attempt: 0,
             filling: NO_SET,
-            free_sets: NO_SET,
-            spare_set: NO_SET,
-            oldest_set: NO_SET,
-            newest_set: NO_SET,
-            queue_first: NO_SET,
-            queue_last: NO_SET,
-            ending_first: NO_SET,
+            set_slots: Slab::EMPTY,
+            in_flight_sets: Queue::EMPTY,
+            transmit_queue: Queue::EMPTY,
+            ending_sets: Queue::EMPTY,
             in_flight: 0,
             ending: 0,
-            timers: TimerHeap::default(),
-            free_records: NO_RECORD,
-            free_record_count: 0,
-            completed_first: NO_RECORD,
-            completed_last: NO_RECORD,
-            free_reports: NO_REPORT,
+            timers: Timers::NONE,
+            record_slots: Slab::EMPTY,
+            completed: Queue::EMPTY,
+            report_slots: Slab::EMPTY,
             buffered: 0,
             reserved: Reserved::default(),
             #[cfg(feature = "lz4")]
             lz4: None,
         };
-        writer.link_free_slots();
-        writer.storage.tables().streams[..streams.as_usize()].fill(StreamSlot::EMPTY);
+        writer.clear_tables();
         permute(
             &mut writer.storage.tables().streams[..streams.as_usize()],
             &mut writer.random,
@@ -126,46 +120,20 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         Ok(())
     }
 
-    /// Puts every row on its free list, in ascending order.
-    fn link_free_slots(&mut self) {
-        let pending = expect_no_fmt(
-            u32::try_from(self.settings.pending_records()),
-            "settings allow at most 2^31",
-        );
-        let compresses = matches!(self.settings.codec(), Codec::Lz4);
-        let used = self.bounds.in_flight as usize + 1;
+    /// Makes every row a free one: the storage may have been another writer's.
+    fn clear_tables(&mut self) {
         let tables = self.storage.tables();
-        for (index, slot) in tables.sets[..used].iter_mut().enumerate().rev() {
-            *slot = SetSlot::EMPTY;
-            slot.links.queue = self.free_sets;
-            self.free_sets = index as u16;
+        tables.streams.fill(StreamSlot::EMPTY);
+        tables.timers.fill(TimerSlot::EMPTY);
+        // The rest of a row is set when it is taken.
+        for set in tables.sets {
+            (set.phase, set.records) = (SetPhase::Free, Queue::EMPTY);
         }
-        if compresses {
-            self.spare_set = used as u16;
-        }
-        let records = tables.records.len().min(pending as usize);
-        for (index, slot) in tables.records[..records].iter_mut().enumerate().rev() {
-            *slot = RecordSlot {
-                next: self.free_records,
-                ..RecordSlot::EMPTY
-            };
-            self.free_records = index as u32;
-        }
-        self.free_record_count = records as u32;
-        let reports = if self.settings.attempt_reports() {
-            tables.reports.len().min(NO_REPORT as usize)
-        } else {
-            0
-        };
-        for (index, slot) in tables.reports[..reports].iter_mut().enumerate().rev() {
-            *slot = ReportSlot {
-                next: self.free_reports,
-                ..ReportSlot::EMPTY
-            };
-            self.free_reports = index as u16;
+        for record in tables.records {
+            (record.state, record.report) = (RecordState::Free, NO_REPORT);
         }
         #[cfg(feature = "lz4")]
-        if compresses {
+        if matches!(self.settings.codec(), Codec::Lz4) {
             self.lz4 = Some(Lz4Table::new());
         }
     }

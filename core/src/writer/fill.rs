@@ -1,7 +1,7 @@
 //! The filling set: records are appended until it is sealed.
 
 use super::machine::Writer;
-use super::slots::{AttemptKind, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
+use super::slots::{AttemptKind, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
 use super::{Codec, Identity, Reason, SetBuffer, Storage, WriteError, WriterFeatures};
 use crate::expect::expect_no_fmt;
 use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
@@ -42,7 +42,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     fn append(&mut self, now: Instant, record: &[u8]) -> RecordId {
         let deadline = self.deadline(now);
-        let (set, index) = (self.filling as usize, self.free_records);
+        let (set, index) = (self.filling as usize, self.take_record_slot());
         let tables = self.storage.tables();
         let (slot, buffer) = (&mut tables.sets[set], &mut tables.buffers[set]);
         let before = slot.content.byte_len();
@@ -59,37 +59,49 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.buffered += slot.content.byte_len() - before;
         slot.deadline = deadline;
 
-        let row = &mut tables.records[index as usize];
-        self.free_records = row.next;
-        self.free_record_count -= 1;
-        row.next = NO_RECORD;
+        let row = &mut tables.records[index];
         row.deadline = deadline;
         row.state = RecordState::Pending;
         let id = RecordId {
-            slot: index,
+            slot: index as u32,
             generation: row.generation,
         };
-        if slot.first == NO_RECORD {
-            slot.first = index;
+        if slot.records.is_empty() {
             slot.expire_at = deadline;
-        } else {
-            tables.records[slot.last as usize].next = index;
         }
-        slot.last = index;
+        slot.records.push_back(tables.records, index);
         self.counters.records = self.counters.records.wrapping_add(1);
         self.counters.bytes = self.counters.bytes.wrapping_add(record.len() as u64);
         id
     }
 
+    /// Takes a row for a record, for which the table grows if it must and can. The caller checked
+    /// that there is room.
+    fn take_record_slot(&mut self) -> usize {
+        if S::GROWS
+            && self
+                .record_slots
+                .next(self.storage.records().len())
+                .is_none()
+        {
+            self.storage.grow_records(self.max_record_slots());
+        }
+        self.record_slots.take(self.storage.records())
+    }
+
+    /// Takes a row for a set, for which the tables grow if they must and can.
+    fn take_set_slot(&mut self) -> u16 {
+        if S::GROWS && self.set_slots.next(self.storage.sets().len()).is_none() {
+            self.storage.grow_sets(self.bounds.in_flight as usize + 1);
+        }
+        // There is one slot more than sets may be in flight.
+        self.set_slots.take(self.storage.sets()) as u16
+    }
+
     fn open_set(&mut self, now: Instant) {
-        let set = self.free_sets;
-        debug_assert!(
-            set != NO_SET,
-            "there is one slot more than sets may be in flight"
-        );
+        let set = self.take_set_slot();
         let with_identity = !matches!(self.identity(), Identity::Off);
         let slot = &mut self.storage.tables().sets[set as usize];
-        self.free_sets = slot.links.queue;
         let flush_at = match self.bounds.flush_interval {
             0 => Instant::MAX,
             interval => now.plus_micros(interval),
@@ -112,13 +124,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let slot = &mut sets[set as usize];
         slot.phase = SetPhase::InFlight;
         slot.sequence = self.next_sequence;
-        slot.links.older = self.newest_set;
-        slot.links.newer = NO_SET;
-        match self.newest_set {
-            NO_SET => self.oldest_set = set,
-            newest => sets[newest as usize].links.newer = set,
-        }
-        self.newest_set = set;
+        self.in_flight_sets.push_back(sets, set.into());
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.in_flight += 1;
         self.counters.sets = self.counters.sets.wrapping_add(1);
@@ -184,15 +190,12 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         identity: Option<&SetIdentity>,
     ) -> Option<usize> {
         let plain = content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead;
-        let (set, spare) = (set as usize, self.spare_set as usize);
         let buffers = self.storage.tables().buffers;
+        // The last buffer is no set's: there is one more than sets.
+        let (set, spare) = (set as usize, buffers.len() - 1);
         let mut out = self.lz4.take()?;
-        let (low, high) = buffers.split_at_mut(set.max(spare));
-        let (from, into) = if set < spare {
-            (&mut low[set], &mut high[0])
-        } else {
-            (&mut high[0], &mut low[spare])
-        };
+        let (sets, into) = buffers.split_at_mut(spare);
+        let (from, into) = (&mut sets[set], &mut into[0]);
         into.grow(crate::wire::record_set::max_compressed_len(plain));
         let stored = content
             .finish_lz4(from.as_mut_slice(), identity, &mut out, into.as_mut_slice())
@@ -225,12 +228,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             self.fail_filling(Reason::TimedOut);
             return;
         }
-        let mut expired = 0;
-        let mut record = tables.sets[set].first;
-        while tables.records[record as usize].deadline <= now {
-            record = tables.records[record as usize].next;
-            expired += 1;
-        }
+        let expired = tables.sets[set].expired_records(tables.records, now);
         self.fail_first(
             self.filling,
             expired,

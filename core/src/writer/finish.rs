@@ -2,7 +2,7 @@
 
 use super::health::Observation;
 use super::machine::Writer;
-use super::slots::{AttemptKind, AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase};
+use super::slots::{AttemptKind, AttemptState, RecordState, SetPhase};
 use super::{Reason, Storage, WriteError, WriteResult, WriterFeatures, Written};
 use crate::{AttemptId, Dlsn, Instant, StreamIndex, WriteState};
 
@@ -32,9 +32,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.cancel_attempts(set, CancelReason::LostTo(winner), now);
         let report = self.retain_report(set);
         let slot = &self.storage.sets()[set as usize];
-        let (mut record, mut index, attempts) = (slot.first, slot.expired, slot.attempts_made);
-        while record != NO_RECORD {
-            let next = self.storage.records()[record as usize].next;
+        let (mut index, attempts) = (slot.expired, slot.attempts_made);
+        while let Some(record) = self.pop_record(set) {
             self.complete(
                 record,
                 Ok(Written {
@@ -44,7 +43,6 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 }),
                 report,
             );
-            record = next;
             index += 1;
         }
         self.drop_report(report);
@@ -92,27 +90,30 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Fails the first `count` records of a set and removes them from its list.
     pub(super) fn fail_first(&mut self, set: u16, count: u32, error: WriteError) {
         let report = self.retain_report(set);
-        let mut record = self.storage.sets()[set as usize].first;
         let mut failed = 0;
-        while record != NO_RECORD && failed < count {
-            let next = self.storage.records()[record as usize].next;
+        while failed < count
+            && let Some(record) = self.pop_record(set)
+        {
             self.complete(record, Err(error), report);
-            record = next;
             failed += 1;
         }
         self.drop_report(report);
         let tables = self.storage.tables();
         let slot = &mut tables.sets[set as usize];
-        slot.first = record;
         slot.expired += failed;
-        slot.expire_at = tables
-            .records
-            .get(record as usize)
-            .map_or(Instant::MAX, |row| row.deadline);
+        let first = slot.records.first();
+        slot.expire_at = first.map_or(Instant::MAX, |record| tables.records[record].deadline);
+    }
+
+    /// Takes the first record off a set's list.
+    fn pop_record(&mut self, set: u16) -> Option<usize> {
+        let tables = self.storage.tables();
+        let records = &mut tables.sets[set as usize].records;
+        records.pop_front(tables.records)
     }
 
     /// Completes one record. If its result was forgotten, the slot is free at once (R14).
-    fn complete(&mut self, record: u32, result: WriteResult, report: u16) {
+    fn complete(&mut self, record: usize, result: WriteResult, report: u16) {
         let counter = if result.is_ok() {
             &mut self.counters.records_written
         } else {
@@ -120,20 +121,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         };
         *counter = counter.wrapping_add(1);
         let tables = self.storage.tables();
-        let row = &mut tables.records[record as usize];
+        let row = &mut tables.records[record];
         match row.state {
             RecordState::Pending => {
                 row.state = RecordState::Done(result);
                 row.report = report;
-                row.next = NO_RECORD;
                 if let Some(report) = tables.reports.get_mut(report as usize) {
                     report.records += 1;
                 }
-                match self.completed_last {
-                    NO_RECORD => self.completed_first = record,
-                    last => tables.records[last as usize].next = record,
-                }
-                self.completed_last = record;
+                self.completed.push_back(tables.records, record);
             }
             RecordState::Forgotten => self.free_record(record),
             RecordState::Free
@@ -194,19 +190,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let sets = self.storage.tables().sets;
         let slot = &mut sets[set as usize];
         slot.phase = SetPhase::Ending;
-        slot.first = NO_RECORD;
-        if slot.outstanding > 0 {
-            slot.links.ending = self.ending_first;
-            self.ending_first = set;
-        }
-        let (older, newer) = (slot.links.older, slot.links.newer);
-        match older {
-            NO_SET => self.oldest_set = newer,
-            older => sets[older as usize].links.newer = newer,
-        }
-        match newer {
-            NO_SET => self.newest_set = older,
-            newer => sets[newer as usize].links.older = older,
+        debug_assert!(slot.records.is_empty(), "its records are completed");
+        let cancels = slot.outstanding > 0;
+        self.in_flight_sets.remove(sets, set.into());
+        if cancels {
+            self.ending_sets.push_front(sets, set.into());
         }
         self.in_flight -= 1;
         self.ending += 1;
@@ -229,9 +217,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     pub(super) fn free_set(&mut self, set: u16) {
-        let slot = &mut self.storage.tables().sets[set as usize];
-        slot.phase = SetPhase::Free;
-        slot.links.queue = self.free_sets;
-        self.free_sets = set;
+        let sets = self.storage.tables().sets;
+        sets[set as usize].phase = SetPhase::Free;
+        self.set_slots.give_back(sets, set.into());
     }
 }

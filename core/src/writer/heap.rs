@@ -1,51 +1,48 @@
-use std::boxed::Box;
 use std::vec::Vec;
 
-use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
+use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::storage::{SetBuffer, Storage, StorageTables};
 use super::{MAX_SET_BYTES, Settings, StreamCount};
+use crate::tables::{TimerSlot, grow};
 
-/// Tables on the heap, of the size that the settings ask for, allocated when the writer is built.
+/// Tables on the heap, which grow as they are needed, up to the size that the settings ask for.
 ///
-/// Each buffer has the capacity for a set of the configured size from the start, so that writing
-/// does not allocate (R7). A larger record grows its set's buffer once.
+/// A table that is full doubles, so that writing allocates only while more records, sets or reports
+/// are kept at once than at any time before (R7). The first record of a set's buffer allocates the
+/// memory for a set of the configured size; a larger record grows it once.
 #[derive(Debug)]
 pub struct Heap {
     streams: Vec<StreamSlot>,
-    sets: Box<[SetSlot]>,
-    timers: Box<[TimerSlot]>,
-    buffers: Box<[HeapBuffer]>,
-    records: Box<[RecordSlot]>,
-    reports: Box<[ReportSlot]>,
+    sets: Vec<SetSlot>,
+    timers: Vec<TimerSlot>,
+    /// One for each set, and a last one for compression.
+    buffers: Vec<HeapBuffer>,
+    records: Vec<RecordSlot>,
+    reports: Vec<ReportSlot>,
+    set_bytes: usize,
 }
 
 impl Heap {
-    /// Allocates the tables for a writer of `streams` streams with these settings.
+    /// Makes the tables for a writer of `streams` streams with these settings.
     #[must_use]
     pub fn new(settings: &Settings, streams: StreamCount) -> Self {
-        // One more that fills, and one more for compression.
-        let sets = settings.in_flight_sets() + 2;
-        let reports = if settings.attempt_reports() {
-            // As many for sets that ended and whose results are not taken yet.
-            settings.in_flight_sets() * 2
-        } else {
-            0
-        };
+        let set_bytes = settings.set_bytes();
         Self {
             streams: std::vec![StreamSlot::EMPTY; streams.as_usize()],
-            sets: std::vec![SetSlot::EMPTY; sets].into(),
-            timers: std::vec![TimerSlot::EMPTY; sets].into(),
-            buffers: (0..sets)
-                .map(|_| HeapBuffer(Vec::with_capacity(settings.set_bytes())))
-                .collect(),
-            records: std::vec![RecordSlot::EMPTY; settings.pending_records()].into(),
-            reports: std::vec![ReportSlot::EMPTY; reports].into(),
+            sets: Vec::new(),
+            timers: Vec::new(),
+            buffers: std::vec![HeapBuffer::new(set_bytes)],
+            records: Vec::new(),
+            reports: Vec::new(),
+            set_bytes,
         }
     }
 }
 
 impl Storage for Heap {
     type Buffer = HeapBuffer;
+
+    const GROWS: bool = true;
 
     fn tables(&mut self) -> StorageTables<'_, HeapBuffer> {
         StorageTables {
@@ -65,6 +62,23 @@ impl Storage for Heap {
     fn grow_streams(&mut self) -> bool {
         self.streams.push(StreamSlot::EMPTY);
         true
+    }
+
+    fn grow_sets(&mut self, most: usize) {
+        grow(&mut self.sets, most, || SetSlot::EMPTY);
+        grow(&mut self.timers, most, || TimerSlot::EMPTY);
+        let (spare, sets) = (self.buffers.len() - 1, self.sets.len());
+        self.buffers
+            .resize_with(sets + 1, || HeapBuffer::new(self.set_bytes));
+        self.buffers.swap(spare, sets);
+    }
+
+    fn grow_records(&mut self, most: usize) {
+        grow(&mut self.records, most, || RecordSlot::EMPTY);
+    }
+
+    fn grow_reports(&mut self, most: usize) {
+        grow(&mut self.reports, most, || ReportSlot::EMPTY);
     }
 
     fn sets(&self) -> &[SetSlot] {
@@ -90,22 +104,37 @@ impl Storage for Heap {
 
 /// Buffer of one set on the heap. It grows to the largest set when a record needs it.
 #[derive(Debug, Default)]
-pub struct HeapBuffer(Vec<u8>);
+pub struct HeapBuffer {
+    bytes: Vec<u8>,
+    /// Length that it has when it is first used, if that is enough.
+    first_len: usize,
+}
+
+impl HeapBuffer {
+    const fn new(first_len: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            first_len,
+        }
+    }
+}
 
 impl SetBuffer for HeapBuffer {
     fn grow(&mut self, bytes: usize) {
-        if self.0.len() < bytes {
-            // Fill the whole allocation at once, which is usually needed once per buffer.
-            self.0.resize(bytes.max(self.0.capacity()), 0);
+        if self.bytes.is_empty() {
+            // Memory that the allocator has cleared already: what is not used costs nothing.
+            self.bytes = std::vec![0; bytes.max(self.first_len)];
+        } else if self.bytes.len() < bytes {
+            self.bytes.resize(bytes, 0);
         }
     }
 
     fn as_slice(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut self.bytes
     }
 
     fn capacity(&self) -> usize {

@@ -1,9 +1,7 @@
 use super::machine::Writer;
-use super::slots::{
-    AttemptSlot, AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase, StreamSet,
-};
-use super::{Codec, Storage, WriterFeatures};
-use crate::Instant;
+use super::slots::{AttemptSlot, AttemptState, NO_SET, RecordState, SetPhase, StreamSet};
+use super::{Storage, WriterFeatures};
+use crate::tables::Timers;
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Checks the invariant of the type's documentation on all tables. For tests: it takes time in
@@ -24,7 +22,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     fn assert_rotation(&self) {
         let rows = &self.storage.streams()[..self.streams as usize];
         let turns = rows.iter().fold(StreamSet::NONE, |mut turns, row| {
-            turns.insert(row.turn);
+            turns.insert(row.turn.0.into());
             turns
         });
         assert_eq!(turns.len(), rows.len(), "each stream has one row");
@@ -36,43 +34,33 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     fn assert_records(&self) {
         let records = self.storage.records();
-        let mut listed = 0;
-        let mut free = self.free_records;
-        while free != NO_RECORD {
-            assert_eq!(
-                records[free as usize].state,
-                RecordState::Free,
-                "a record on the free list is free"
-            );
-            listed += 1;
-            free = records[free as usize].next;
-        }
+        let used = records
+            .iter()
+            .filter(|record| record.state != RecordState::Free);
         assert_eq!(
-            listed, self.free_record_count,
-            "the free list is as long as it is counted"
+            used.count(),
+            self.record_slots.len(),
+            "the rows in use are counted"
         );
-        let mut completed = self.completed_first;
-        while completed != NO_RECORD {
-            let state = records[completed as usize].state;
+        let mut listed = 0;
+        for completed in self.completed.iter(records) {
+            let state = records[completed].state;
             assert!(
                 matches!(state, RecordState::Done(_) | RecordState::Taken),
                 "a record on the completed list is done"
             );
             listed += 1;
-            completed = records[completed as usize].next;
         }
         for slot in self.storage.sets() {
-            let mut record = slot.first;
             let mut count = slot.expired;
-            while record != NO_RECORD {
-                let state = records[record as usize].state;
+            for record in slot.records.iter(records) {
+                let state = records[record].state;
                 assert!(
                     matches!(state, RecordState::Pending | RecordState::Forgotten),
                     "a record of a set is pending"
                 );
                 listed += 1;
                 count += 1;
-                record = records[record as usize].next;
             }
             let holds = matches!(slot.phase, SetPhase::Filling | SetPhase::InFlight);
             assert!(
@@ -84,10 +72,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             .iter()
             .filter(|record| matches!(record.state, RecordState::Announced(_)))
             .count();
-        let rows = records.len().min(self.settings.pending_records());
         assert_eq!(
-            listed as usize + waiting,
-            rows,
+            listed + waiting,
+            self.record_slots.len(),
             "each record slot is on exactly one list, or its result waits to be taken"
         );
     }
@@ -114,15 +101,6 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             self.in_flight + self.ending <= self.bounds.in_flight,
             "no more sets are in flight than may be"
         );
-        let spare = if matches!(self.settings.codec(), Codec::Lz4) {
-            1
-        } else {
-            0
-        };
-        assert!(
-            self.spare_set == NO_SET || spare == 1,
-            "only compression needs a spare buffer"
-        );
     }
 
     fn assert_buffered_bytes(&self) {
@@ -146,7 +124,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     fn assert_attempts(&self) {
         let sets = self.storage.sets();
-        for slot in sets {
+        for (index, slot) in sets.iter().enumerate() {
             let outstanding = slot
                 .attempts
                 .iter()
@@ -155,8 +133,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 slot.phase == SetPhase::Free || outstanding.count() == slot.outstanding as usize,
                 "outstanding attempts are counted"
             );
-            let armed = slot.timer_index != NO_SET
-                && self.storage.timers()[slot.timer_index as usize].at < Instant::MAX;
+            let armed = Timers::is_set(self.storage.timers(), index);
             assert!(
                 slot.phase != SetPhase::InFlight || slot.queued || armed,
                 "a set in flight is queued or has a timer"

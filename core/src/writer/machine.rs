@@ -4,13 +4,13 @@ use core::time::Duration;
 use super::adaptive::Tail;
 use super::bounds::Bounds;
 use super::budget::Tokens;
-use super::slots::{NO_RECORD, NO_SET, StreamSlot};
-use super::timers::TimerHeap;
+use super::slots::{NO_SET, StreamSlot, TRANSMIT};
 use super::{
     Adaptive, AllFeatures, Budget, Counters, Health, Identity, Settings, Storage, StreamStatus,
     WriterFeatures,
 };
 use crate::random::Random;
+use crate::tables::{Queue, Slab, Timers};
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::Lz4Table;
 use crate::{Instant, StreamIndex};
@@ -92,23 +92,21 @@ pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
     pub(super) next_attempt: u64,
 
     pub(super) filling: u16,
-    pub(super) free_sets: u16,
-    /// The slot whose buffer compression writes to; it is never on any list.
-    pub(super) spare_set: u16,
-    pub(super) oldest_set: u16,
-    pub(super) newest_set: u16,
-    pub(super) queue_first: u16,
-    pub(super) queue_last: u16,
-    pub(super) ending_first: u16,
+    pub(super) set_slots: Slab,
+    /// The sets in flight, in the order of sealing.
+    pub(super) in_flight_sets: Queue,
+    pub(super) transmit_queue: Queue<TRANSMIT>,
+    /// Ended sets with attempts to cancel.
+    pub(super) ending_sets: Queue,
     pub(super) in_flight: u16,
     pub(super) ending: u16,
-    pub(super) timers: TimerHeap,
+    /// The timer of each set: the earliest of those that it has.
+    pub(super) timers: Timers,
 
-    pub(super) free_records: u32,
-    pub(super) free_record_count: u32,
-    pub(super) completed_first: u32,
-    pub(super) completed_last: u32,
-    pub(super) free_reports: u16,
+    pub(super) record_slots: Slab,
+    /// Completed records that were not announced.
+    pub(super) completed: Queue,
+    pub(super) report_slots: Slab,
     pub(super) buffered: usize,
     pub(super) reserved: Reserved,
 
@@ -187,7 +185,12 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Returns how many records may still be accepted before a result is taken, as far as record
     /// slots limit it.
     pub const fn free_record_slots(&self) -> usize {
-        (self.free_record_count - self.reserved.records) as usize
+        self.bounds.records as usize - self.record_slots.len() - self.reserved.records as usize
+    }
+
+    /// Returns the maximum number of rows of records, of which there may be fewer so far.
+    pub(crate) const fn max_record_slots(&self) -> usize {
+        self.bounds.records as usize
     }
 
     /// Returns the bytes buffered and in flight, headers included (R7).
@@ -218,7 +221,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             && self.filling == NO_SET
             && self.in_flight == 0
             && self.ending == 0
-            && self.completed_first == NO_RECORD
+            && self.completed.is_empty()
     }
 
     /// Returns the health settings, or the constant `Off` if health is not compiled in: that

@@ -71,8 +71,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         for set in tables.sets {
             set.row += u16::from(row <= usize::from(set.row));
             // What an earlier stream with this index had to do with the set.
-            set.tried.remove(stream);
-            set.refused_by.remove(stream);
+            set.tried.remove(stream.0.into());
+            set.refused_by.remove(stream.0.into());
         }
         self.members += 1;
         self.update_window();

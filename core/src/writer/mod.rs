@@ -10,7 +10,7 @@
 //! | `choice` | of two streams the one with less load | R19 |
 //! | `order` | one stream that keeps the records in order | R20 |
 //! | `members`, `changes` | streams and settings change | R17, R18 |
-//! | `timeout`, `timers` | sets are hedged, retried, and expire | R1, R3 |
+//! | `timeout` | sets are hedged, retried, and expire | R1, R3 |
 //! | `answer` | an answer leads to success, another attempt or the end | R2, R5 |
 //! | `finish`, `results` | sets end, records complete, results are taken | R1, R11, R14 |
 //! | `budget`, `health`, `adaptive` | limits, streams and timeouts of attempts | R8, R9, R10 |
@@ -49,7 +49,6 @@ mod settings;
 mod slots;
 mod storage;
 mod timeout;
-mod timers;
 mod transmit;
 
 pub use accept::{FlushMark, Reservation};
@@ -71,7 +70,8 @@ pub use settings::{
     Adaptive, Budget, Choice, Health, Identity, Order, Rounds, Settings, SettingsBuilder,
     SettingsError, StreamCount, Window,
 };
-pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
+pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot};
 pub use storage::{Fixed, SetBuffer, Storage, StorageTables};
 
+pub use crate::tables::TimerSlot;
 pub use crate::wire::record_set::{Codec, MAX_SET_BYTES, WriterId};

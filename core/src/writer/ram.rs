@@ -1,7 +1,8 @@
 //! The RAM that a writer takes, as a constant.
 
-use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
+use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::{Fixed, Writer};
+use crate::tables::TimerSlot;
 
 /// Returns the bytes of RAM of a [`Writer`](super::Writer) over [`Fixed`] tables of these
 /// capacities, on the target that it is compiled for. A writer never uses more. The compiler rounds
@@ -25,7 +26,10 @@ pub const fn ram_bytes(
     let rows = streams * size_of::<StreamSlot>()
         + records * size_of::<RecordSlot>()
         + reports * size_of::<ReportSlot>();
-    (size_of::<Writer<Fixed<0, 0, 0, 0>>>() + sets * set + rows + PADDING).next_multiple_of(8)
+    // With the `lz4` feature a writer begins at a multiple of 64 bytes, and so ends at one.
+    let alignment = align_of::<Writer<Fixed<0, 0, 0, 0>>>();
+    (size_of::<Writer<Fixed<0, 0, 0, 0>>>() + sets * set + rows + PADDING)
+        .next_multiple_of(alignment)
 }
 
 /// Padding between six tables whose rows are aligned to at most eight bytes.

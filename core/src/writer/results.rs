@@ -1,7 +1,7 @@
 //! Announcing, taking and forgetting results.
 
 use super::machine::Writer;
-use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_REPORT, RecordId, RecordState};
+use super::slots::{AttemptSlot, AttemptState, NO_REPORT, RecordId, RecordState};
 use super::{AttemptOutcome, AttemptReport, Storage, WriteResult, WriterFeatures};
 use crate::Instant;
 use crate::expect::expect_no_fmt;
@@ -11,18 +11,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// forgotten ones are not announced.
     pub fn poll_completed(&mut self) -> Option<RecordId> {
         // Bounded: each iteration takes one record off the list.
-        while self.completed_first != NO_RECORD {
-            let record = self.completed_first;
-            let row = &mut self.storage.tables().records[record as usize];
-            self.completed_first = row.next;
-            if self.completed_first == NO_RECORD {
-                self.completed_last = NO_RECORD;
-            }
+        while let Some(record) = self.completed.pop_front(self.storage.tables().records) {
+            let row = &mut self.storage.tables().records[record];
             match row.state {
                 RecordState::Done(result) => {
                     row.state = RecordState::Announced(result);
                     return Some(RecordId {
-                        slot: record,
+                        slot: record as u32,
                         generation: row.generation,
                     });
                 }
@@ -70,7 +65,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 Some(result)
             }
             RecordState::Announced(result) => {
-                self.free_record(record.slot);
+                self.free_record(record.slot());
                 Some(result)
             }
             RecordState::Free
@@ -92,7 +87,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         match row.state {
             RecordState::Pending => row.state = RecordState::Forgotten,
             RecordState::Done(_) => row.state = RecordState::Taken,
-            RecordState::Announced(_) => self.free_record(record.slot),
+            RecordState::Announced(_) => self.free_record(record.slot()),
             RecordState::Free | RecordState::Forgotten | RecordState::Taken => {}
         }
     }
@@ -118,29 +113,35 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    pub(super) fn free_record(&mut self, record: u32) {
-        let tables = self.storage.tables();
-        let row = &mut tables.records[record as usize];
+    pub(super) fn free_record(&mut self, record: usize) {
+        let records = self.storage.tables().records;
+        let row = &mut records[record];
         let report = core::mem::replace(&mut row.report, NO_REPORT);
         row.state = RecordState::Free;
         row.generation = row.generation.wrapping_add(1);
-        row.next = self.free_records;
-        self.free_records = record;
-        self.free_record_count += 1;
+        self.record_slots.give_back(records, record);
         self.drop_report(report);
     }
 
     /// Stores the attempts of a set for the records that complete now. The row is free when the
     /// last of their results is taken and the caller has called [`drop_report`](Self::drop_report).
     pub(super) fn retain_report(&mut self, set: u16) -> u16 {
-        let report = self.free_reports;
-        if report == NO_REPORT {
+        let most = self.bounds.reports as usize;
+        if self.report_slots.len() == most {
             return NO_REPORT;
+        }
+        if S::GROWS
+            && self
+                .report_slots
+                .next(self.storage.reports().len())
+                .is_none()
+        {
+            self.storage.grow_reports(most);
         }
         let now = self.now;
         let tables = self.storage.tables();
-        let row = &mut tables.reports[report as usize];
-        self.free_reports = row.next;
+        let report = self.report_slots.take(tables.reports);
+        let row = &mut tables.reports[report];
         row.records = 1;
         row.attempts.clear();
         let attempts = &tables.sets[set as usize].attempts;
@@ -160,7 +161,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 "a set keeps no more attempts than a report holds",
             );
         }
-        report
+        report as u16
     }
 
     /// Releases one record's use of the report.
@@ -168,11 +169,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if report == NO_REPORT {
             return;
         }
-        let row = &mut self.storage.tables().reports[report as usize];
+        let reports = self.storage.tables().reports;
+        let row = &mut reports[report as usize];
         row.records -= 1;
         if row.records == 0 {
-            row.next = self.free_reports;
-            self.free_reports = report;
+            self.report_slots.give_back(reports, report.into());
         }
     }
 }

@@ -111,7 +111,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                     .health
                     .probe_at()
                     .is_some_and(|at| at <= now);
-                due && !slot.tried.contains(row.turn) && self.may_probe(index, slot.row)
+                due && !slot.tried.contains(row.turn.0.into()) && self.may_probe(index, slot.row)
             })?;
         if F::BUDGET && !self.budget.take(now) {
             return None;

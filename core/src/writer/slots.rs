@@ -5,6 +5,7 @@ use super::choice::StreamLoad;
 use super::counters::StreamCounters;
 use super::health::StreamHealth;
 use super::{AttemptReports, MAX_OUTSTANDING, MAX_STREAMS, WriteResult};
+use crate::tables::{Bits, Links, Queue, linked};
 use crate::wire::record_set::{HEADER_BYTES, RecordSetBuilder};
 use crate::{AttemptId, Cause, Instant, StreamIndex, WriteState};
 
@@ -24,18 +25,16 @@ impl RecordId {
     }
 }
 
-/// Stands for no slot in links between record slots.
-pub(crate) const NO_RECORD: u32 = u32::MAX;
-/// Stands for no slot in links between set slots.
+/// Stands for no set.
 pub(crate) const NO_SET: u16 = u16::MAX;
-/// Stands for no slot in links to attempt reports.
+/// Stands for no report.
 pub(crate) const NO_REPORT: u16 = u16::MAX;
 
 /// State of one record.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordSlot {
-    /// The next record of the same set, of the completed ones, or of the free ones.
-    pub(crate) next: u32,
+    /// Its place among the records of its set, the completed ones, or the free ones.
+    links: Links,
     pub(crate) generation: u32,
     pub(crate) deadline: Instant,
     pub(crate) report: u16,
@@ -60,7 +59,7 @@ pub(crate) enum RecordState {
 impl RecordSlot {
     /// A free row.
     pub const EMPTY: Self = Self {
-        next: NO_RECORD,
+        links: Links::NONE,
         generation: 0,
         deadline: Instant::MAX,
         report: NO_REPORT,
@@ -68,29 +67,8 @@ impl RecordSlot {
     };
 }
 
-/// A set of streams, as a bitmap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StreamSet([u64; MAX_STREAMS / 64]);
-
-impl StreamSet {
-    pub(crate) const NONE: Self = Self([0; MAX_STREAMS / 64]);
-
-    pub(crate) const fn insert(&mut self, stream: StreamIndex) {
-        self.0[stream.0 as usize / 64] |= 1 << (stream.0 % 64);
-    }
-
-    pub(crate) const fn remove(&mut self, stream: StreamIndex) {
-        self.0[stream.0 as usize / 64] &= !(1 << (stream.0 % 64));
-    }
-
-    pub(crate) const fn contains(&self, stream: StreamIndex) -> bool {
-        self.0[stream.0 as usize / 64] & (1 << (stream.0 % 64)) != 0
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
-}
+/// A set of streams.
+pub(crate) type StreamSet = Bits<{ MAX_STREAMS / 32 }>;
 
 /// State of one stream, and one entry of the rotation.
 #[derive(Clone, Copy, Debug)]
@@ -164,9 +142,8 @@ impl AttemptSlot {
 #[derive(Clone, Copy, Debug)]
 pub struct SetSlot {
     pub(crate) phase: SetPhase,
-    /// The first and last of its records, which are linked in the order in which they were written.
-    pub(crate) first: u32,
-    pub(crate) last: u32,
+    /// Its records, in the order in which they were written.
+    pub(crate) records: Queue,
     /// The content of its buffer so far.
     pub(crate) content: RecordSetBuilder,
     /// Length of the set in its final form; 0 until it has that form.
@@ -180,7 +157,11 @@ pub struct SetSlot {
     pub(crate) deadline: Instant,
     /// `true` if the filling set is to be sealed as soon as one more may be in flight.
     pub(crate) due: bool,
-    pub(crate) links: SetLinks,
+    /// Its place among the sets in flight, in the order of sealing, among the ended ones with
+    /// attempts to cancel, or among the free ones.
+    pub(super) links: Links,
+    /// Its place in the queue of sets to transmit.
+    pub(super) transmit_links: Links,
     /// `true` if the set is in the queue of sets to transmit.
     pub(crate) queued: bool,
     pub(crate) kind: AttemptKind,
@@ -211,22 +192,10 @@ pub struct SetSlot {
     pub(crate) flush_at: Instant,
     pub(crate) speculate_at: Instant,
     pub(crate) retry_at: Instant,
-    /// Index of the set's entry in the timer heap.
-    pub(crate) timer_index: u16,
 }
 
-/// The lists that a set slot is on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SetLinks {
-    /// The set in flight that was sealed before this one.
-    pub(crate) older: u16,
-    /// The set in flight that was sealed after this one.
-    pub(crate) newer: u16,
-    /// The next in the queue of sets to transmit, or the next free one.
-    pub(crate) queue: u16,
-    /// The next ended set with attempts to cancel.
-    pub(crate) ending: u16,
-}
+/// Kind of the queue of sets to transmit: a set may be in it and in another list.
+pub(crate) const TRANSMIT: u8 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SetPhase {
@@ -253,20 +222,15 @@ impl SetSlot {
     /// A free row.
     pub const EMPTY: Self = Self {
         phase: SetPhase::Free,
-        first: NO_RECORD,
-        last: NO_RECORD,
+        records: Queue::EMPTY,
         content: RecordSetBuilder::new(HEADER_BYTES, false),
         stored: 0,
         expired: 0,
         sequence: 0,
         deadline: Instant::MAX,
         due: false,
-        links: SetLinks {
-            older: NO_SET,
-            newer: NO_SET,
-            queue: NO_SET,
-            ending: NO_SET,
-        },
+        links: Links::NONE,
+        transmit_links: Links::NONE,
         queued: false,
         kind: AttemptKind::First,
         row: 0,
@@ -286,34 +250,19 @@ impl SetSlot {
         flush_at: Instant::MAX,
         speculate_at: Instant::MAX,
         retry_at: Instant::MAX,
-        timer_index: NO_SET,
     };
 
     /// Returns `true` if the stream was not tried in this round and did not refuse the set.
     pub(crate) const fn may_go_to(&self, stream: StreamIndex) -> bool {
+        let stream = stream.0 as usize;
         !self.tried.contains(stream) && !self.refused_by.contains(stream)
     }
-}
-
-/// One entry of the timer table.
-#[derive(Clone, Copy, Debug)]
-pub struct TimerSlot {
-    pub(crate) at: Instant,
-    pub(crate) set: u16,
-}
-
-impl TimerSlot {
-    /// A free row.
-    pub const EMPTY: Self = Self {
-        at: Instant::MAX,
-        set: NO_SET,
-    };
 }
 
 /// The attempts of an ended set, kept until the last of its results is taken.
 #[derive(Clone, Debug)]
 pub struct ReportSlot {
-    pub(crate) next: u16,
+    links: Links,
     pub(crate) records: u32,
     pub(crate) attempts: AttemptReports,
 }
@@ -321,8 +270,15 @@ pub struct ReportSlot {
 impl ReportSlot {
     /// A free row.
     pub const EMPTY: Self = Self {
-        next: NO_REPORT,
+        links: Links::NONE,
         records: 0,
         attempts: AttemptReports::new(),
     };
+}
+
+linked! {
+    RecordSlot: links as 0;
+    SetSlot: links as 0;
+    SetSlot: transmit_links as TRANSMIT;
+    ReportSlot: links as 0;
 }

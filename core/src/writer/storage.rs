@@ -1,4 +1,5 @@
-use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
+use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot};
+use crate::tables::TimerSlot;
 
 /// Buffer of one record set. A writer has one for each set slot and reuses them.
 ///
@@ -67,7 +68,12 @@ pub trait Storage {
     /// The buffer of one set.
     type Buffer: SetBuffer;
 
-    /// Returns all tables for writing: the same ones at every call, of the same lengths.
+    /// `true` if the tables of sets, records and reports grow as they are needed: the settings
+    /// alone are the bound then.
+    const GROWS: bool = false;
+
+    /// Returns all tables for writing: the same ones at every call, of the same lengths unless they
+    /// grew in between.
     fn tables(&mut self) -> StorageTables<'_, Self::Buffer>;
 
     /// Returns the rows of streams.
@@ -77,6 +83,16 @@ pub trait Storage {
     fn grow_streams(&mut self) -> bool {
         false
     }
+
+    /// Appends rows of sets and timers, and buffers, up to `most` rows; of buffers one more, which
+    /// stays the last. Called with [`GROWS`](Self::GROWS) only, as the other two.
+    fn grow_sets(&mut self, _most: usize) {}
+
+    /// Appends rows of records, up to `most`.
+    fn grow_records(&mut self, _most: usize) {}
+
+    /// Appends rows of reports, up to `most`.
+    fn grow_reports(&mut self, _most: usize) {}
 
     /// Returns the rows of sets.
     fn sets(&self) -> &[SetSlot];

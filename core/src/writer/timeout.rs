@@ -1,10 +1,23 @@
 //! Timers: flush, speculative timeout, retry and expiry.
 
 use super::machine::Writer;
-use super::slots::{NO_SET, SetPhase, SetSlot};
-use super::timers::Timer;
+use super::slots::{NO_SET, RecordSlot, SetPhase, SetSlot};
 use super::{Reason, Storage, WriterFeatures};
 use crate::Instant;
+
+/// Timer of a set. Each set has one entry in the timer table, for the earliest of its timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// The filling set has reached the flush interval (R6).
+    Flush,
+    /// A set has waited for its outstanding attempts as long as the speculative timeout, and is
+    /// hedged (R3).
+    Speculate,
+    /// The next round of a set begins, or the budget is to be asked for a token again (R5, R8).
+    Retry,
+    /// The oldest record of a set reaches its deadline (R1).
+    Expire,
+}
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is to be called, or
@@ -33,6 +46,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             if at > now {
                 break;
             }
+            let set = set as u16;
             while let Some(timer) = self.storage.sets()[set as usize].due_timer(now) {
                 self.on_timer(set, timer, now);
             }
@@ -62,12 +76,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if slot.deadline <= now {
             return self.fail_set(set, Reason::TimedOut, now);
         }
-        let mut expired = 0;
-        let mut record = slot.first;
-        while tables.records[record as usize].deadline <= now {
-            record = tables.records[record as usize].next;
-            expired += 1;
-        }
+        let expired = slot.expired_records(tables.records, now);
         let known = crate::WriteState::Unknown;
         #[cfg(seeded_bugs)]
         let known = if slot.may_be_written
@@ -90,19 +99,22 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// none.
     pub(super) fn rearm(&mut self, set: u16) {
         let tables = self.storage.tables();
-        match tables.sets[set as usize].earliest() {
-            Instant::MAX => self.timers.disarm(tables.timers, tables.sets, set),
-            at => self.timers.arm(tables.timers, tables.sets, set, at),
-        }
+        let at = tables.sets[set as usize].earliest();
+        self.timers.set(tables.timers, set.into(), at);
     }
 
     pub(super) fn disarm(&mut self, set: u16) {
-        let tables = self.storage.tables();
-        self.timers.disarm(tables.timers, tables.sets, set);
+        self.timers.clear(self.storage.tables().timers, set.into());
     }
 }
 
 impl SetSlot {
+    /// Returns the number of its records, from the first, whose deadline has passed.
+    pub(super) fn expired_records(&self, records: &[RecordSlot], now: Instant) -> u32 {
+        let expired = |record: &usize| records[*record].deadline <= now;
+        self.records.iter(records).take_while(expired).count() as u32
+    }
+
     fn earliest(&self) -> Instant {
         match self.phase {
             SetPhase::Free | SetPhase::Ending => Instant::MAX,

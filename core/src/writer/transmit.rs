@@ -36,9 +36,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Returns the next attempt to cancel at the transport (R11).
     pub fn poll_cancel(&mut self) -> Option<AttemptId> {
-        while self.ending_first != NO_SET {
-            let set = self.ending_first;
-            let slot = &mut self.storage.tables().sets[set as usize];
+        while let Some(set) = self.ending_sets.first() {
+            let slot = &mut self.storage.tables().sets[set];
             if let Some(attempt) = slot
                 .attempts
                 .iter_mut()
@@ -49,15 +48,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 self.counters.cancelled = self.counters.cancelled.wrapping_add(1);
                 return Some(attempt.id);
             }
-            self.ending_first = slot.links.ending;
-            self.free_if_unused(set);
+            self.ending_sets.pop_front(self.storage.tables().sets);
+            self.free_if_unused(set as u16);
         }
         None
     }
 
     /// Returns `true` if there is an attempt to start or to cancel.
     pub fn has_work(&self) -> bool {
-        self.queue_first != NO_SET || self.ending_first != NO_SET || {
+        !self.transmit_queue.is_empty() || !self.ending_sets.is_empty() || {
             let filling = self.filling != NO_SET && self.has_in_flight_room();
             filling
                 && (self.storage.sets()[self.filling as usize].due
@@ -154,7 +153,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             ended: now,
             state: AttemptState::Outstanding,
         };
-        slot.tried.insert(stream);
+        slot.tried.insert(stream.0.into());
         slot.outstanding += 1;
         slot.attempts_made += 1;
         slot.attempts_in_round += 1;
@@ -287,26 +286,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         debug_assert!(!slot.queued, "a set waits for one attempt at a time");
         slot.queued = true;
         slot.kind = kind;
-        slot.links.queue = NO_SET;
-        match self.queue_last {
-            NO_SET => self.queue_first = set,
-            last => sets[last as usize].links.queue = set,
-        }
-        self.queue_last = set;
+        self.transmit_queue.push_back(sets, set.into());
     }
 
     fn dequeue(&mut self) -> Option<u16> {
-        let set = self.queue_first;
-        if set == NO_SET {
-            return None;
-        }
-        let slot = &mut self.storage.tables().sets[set as usize];
-        slot.queued = false;
-        self.queue_first = slot.links.queue;
-        if self.queue_first == NO_SET {
-            self.queue_last = NO_SET;
-        }
-        Some(set)
+        let sets = self.storage.tables().sets;
+        let set = self.transmit_queue.pop_front(sets)?;
+        sets[set].queued = false;
+        Some(set as u16)
     }
 }
 

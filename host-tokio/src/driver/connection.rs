@@ -4,19 +4,17 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
-use distributedlog::client::session::{
-    Call, EncodeError, Envelope, Session, SessionError, Settings,
-};
+use distributedlog::client::session::{Call, EncodeError, Envelope, SessionError, Settings};
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::Request;
 use distributedlog::{Cause, Instant};
 use tokio::io::AsyncWrite;
 
-use super::SESSION_REQUESTS;
+use super::ProxySession;
 use crate::net::{ConnectError, Lookup, NetStream, ReceiveBuffer, Received, TransmitBuffer};
 
 /// Size of the pieces in which control frames are written; every control frame fits.
-const CONTROL_ROOM: usize = 4 * Session::<SESSION_REQUESTS>::MAX_CONTROL_BYTES;
+const CONTROL_ROOM: usize = 4 * ProxySession::MAX_CONTROL_BYTES;
 
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<NetStream, ConnectError>> + Send>>;
 
@@ -35,7 +33,7 @@ pub(super) enum Phase {
 
 /// A connection with a peer at its other end.
 pub(super) struct Open {
-    pub(super) session: Box<Session<SESSION_REQUESTS>>,
+    pub(super) session: ProxySession,
     pub(super) stream: NetStream,
     pub(super) receive: ReceiveBuffer,
     pub(super) transmit: TransmitBuffer,
@@ -55,11 +53,9 @@ pub(super) enum CloseReason {
 }
 
 impl Open {
-    /// Not inlined: the session's tables are large, and only pass over this function's own stack.
-    #[inline(never)]
     pub(super) fn new(now: Instant, settings: &Settings, seed: u64, stream: NetStream) -> Self {
         Self {
-            session: Box::new(Session::new(now, settings.clone(), seed)),
+            session: ProxySession::on_heap(now, settings.clone(), seed),
             stream,
             receive: ReceiveBuffer::new(),
             transmit: TransmitBuffer::new(),

@@ -25,8 +25,8 @@ use connection::{Closing, Connection};
 use distributedlog::client::routing::{
     Client, Counters, Link, RetryPolicy, StreamKey, Submission, SubmitError, Success,
 };
-use distributedlog::client::session::Call;
-use distributedlog::client::{HostId, RequestId};
+use distributedlog::client::session::{AllSessionFeatures, Call, Session};
+use distributedlog::client::{Heap, HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, Request};
 use distributedlog::{Clock, Failure, Instant};
 use pending::Pending;
@@ -48,11 +48,11 @@ const STREAMS: usize = 512;
 const REQUESTS: usize = 4096;
 /// Maximum number of operations in flight of handles: the rest is for requests to every host.
 pub(crate) const MAX_IN_FLIGHT: usize = REQUESTS - HOSTS;
-/// Maximum number of requests in flight on a connection, including those that were discarded and
-/// not yet confirmed.
-const SESSION_REQUESTS: usize = REQUESTS;
 
-type Routing = Client<HOSTS, STREAMS, REQUESTS>;
+// Their tables grow to what is in flight at a time.
+type Routing = Client<HOSTS, STREAMS, REQUESTS, Heap>;
+/// Requests in flight on a connection include those that were discarded and not yet confirmed.
+type ProxySession = Session<REQUESTS, AllSessionFeatures, Heap>;
 
 /// A client of the write proxies that moves only when it is polled.
 ///
@@ -62,7 +62,7 @@ type Routing = Client<HOSTS, STREAMS, REQUESTS>;
 pub(crate) struct Driver {
     clock: TokioClock,
     settings: DriverSettings,
-    client: Box<Routing>,
+    client: Routing,
     connections: Vec<Option<Connection>>,
     closing: Vec<Closing>,
     names: Option<Names>,
@@ -128,7 +128,7 @@ pub(crate) struct FinishedRequest {
 impl Driver {
     /// A client that has done nothing yet. `seed` is for jitter and trace ids.
     pub(crate) fn new(clock: TokioClock, settings: DriverSettings, seed: u64) -> Self {
-        let mut client = routing(&settings, seed);
+        let mut client = Routing::on_heap(settings.routing.clone(), seed);
         let names = settings.hosts.names();
         if matches!(settings.hosts, Hosts::None) {
             client.handle_resolved(clock.now(), &[]);
@@ -285,29 +285,6 @@ impl Driver {
             | Body::SetAcceptNewStream(_) => {}
         }
     }
-}
-
-/// Makes the routing machine with its tables of about a megabyte. They are made on a thread with a
-/// large stack, because the task's may be too small for them on their way to the heap.
-fn routing(settings: &DriverSettings, seed: u64) -> Box<Routing> {
-    const STACK_BYTES: usize = 8 * size_of::<Routing>();
-    std::thread::scope(|scope| {
-        let make = || Box::new(Routing::new(settings.routing.clone(), seed));
-        let maker = std::thread::Builder::new()
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, make);
-        let made = maker.map(|maker| maker.join().expect("making tables does not panic"));
-        // No thread could be started: the task's own stack may be large enough.
-        made.unwrap_or_else(|_| routing_here(settings, seed))
-    })
-}
-
-/// Makes the routing machine on the caller's stack. Never inlined: otherwise the caller's frame has
-/// room for its tables, two megabytes of them, also when it is not called.
-#[cold]
-#[inline(never)]
-fn routing_here(settings: &DriverSettings, seed: u64) -> Box<Routing> {
-    Box::new(Routing::new(settings.routing.clone(), seed))
 }
 
 /// Returns a client's request in a handshake.

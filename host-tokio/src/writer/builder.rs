@@ -260,10 +260,8 @@ impl Parts {
         let machine = Writer::new(settings, count, memory).expect(
             "the heap's tables are as large as the settings ask for, and the streams were checked",
         );
-        // One seat for each record, and as many again for tasks that wait for room, for a flush or
-        // for the close.
-        let waiter_slots = HeapSlots::new(2 * settings.pending_records());
-        let state = Arc::new(Mutex::new(State::new(machine, waiter_slots, self.clock)));
+        let state = State::new(machine, HeapSlots::new(), self.clock);
+        let state = Arc::new(Mutex::new(state));
         let watch = Watch {
             state: Arc::clone(&state),
             streams: self.streams.clone(),

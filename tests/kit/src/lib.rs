@@ -62,7 +62,7 @@ pub use executor::{Executor, TaskId};
 pub use faulty::{FaultControl, Faults, Faulty};
 pub use null::NullTransport;
 pub use random::Random;
-pub use setup::{SharedState, waiter_slots, writer};
+pub use setup::{SharedState, writer};
 pub use streams::{Latency, MemoryStreams, StoredSet};
 
 /// The README's example is compiled with the documentation's.

@@ -1,20 +1,11 @@
 use std::sync::{Arc, Mutex};
 
-use distributedlog::async_writer::{HeapSlots, MultiStreamWriter, Runner, State, WaiterSlot};
+use distributedlog::async_writer::{HeapSlots, MultiStreamWriter, Runner, State};
 use distributedlog::writer::{Heap, Settings, StreamCount, Writer};
 use distributedlog::{Clock, Transport};
 
 /// The state of a writer with its tables on the heap, shared by any number of threads.
 pub type SharedState<C> = Arc<Mutex<State<Heap, HeapSlots, C>>>;
-
-/// Returns slots for a writer's tasks: one for each pending record that the settings allow, and
-/// `waiting` more.
-#[must_use]
-pub fn waiter_slots(settings: &Settings, waiting: usize) -> Box<[WaiterSlot]> {
-    (0..settings.pending_records() + waiting)
-        .map(|_| WaiterSlot::EMPTY)
-        .collect()
-}
 
 /// Creates a writer to `streams` streams over any clock and transport, with its tables on the heap.
 ///
@@ -30,8 +21,6 @@ pub fn writer<C: Clock + Clone, T: Transport>(
     let streams = StreamCount::new(streams).expect("a valid number of streams");
     let machine = Writer::new(settings, streams, Heap::new(&settings, streams))
         .expect("the heap has what the settings ask for");
-    // 64 slots for waiting tasks are enough for most tests; more are allocated as needed.
-    let slots = HeapSlots::new(settings.pending_records() + 64);
-    let state = State::new(machine, slots, clock);
+    let state = State::new(machine, HeapSlots::new(), clock);
     MultiStreamWriter::new(Arc::new(Mutex::new(state)), transport)
 }

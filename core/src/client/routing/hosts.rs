@@ -3,9 +3,9 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use heapless::String;
 
-use super::requests::Queue;
 use super::view::{HostView, Link, MAX_NAME_BYTES};
 use super::{HostId, Location};
+use crate::tables::{Memory, Queue, Row, Rows};
 use crate::wire::service::ServerStatus;
 use crate::{Cause, Instant};
 
@@ -83,8 +83,8 @@ pub(crate) struct PendingActions {
     pub(crate) discard_handshake: bool,
 }
 
-impl Host {
-    pub(crate) const FREE: Self = Self {
+impl Row for Host {
+    const EMPTY: Self = Self {
         generation: 0,
         used: false,
         text: String::new(),
@@ -120,7 +120,9 @@ impl Host {
             discard_handshake: false,
         },
     };
+}
 
+impl Host {
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -239,29 +241,33 @@ impl Host {
 
 /// The table of hosts.
 #[derive(Debug)]
-pub(crate) struct Hosts<const HOSTS: usize> {
-    slots: [Host; HOSTS],
+pub(crate) struct Hosts<const HOSTS: usize, M: Memory> {
+    slots: M::Table<Host, HOSTS>,
 }
 
-impl<const HOSTS: usize> Hosts<HOSTS> {
+impl<const HOSTS: usize, M: Memory> Hosts<HOSTS, M> {
     pub(crate) const fn new() -> Self {
-        Self {
-            slots: [const { Host::FREE }; HOSTS],
-        }
+        Self { slots: Rows::NEW }
     }
 
-    pub(crate) const fn id(&self, index: usize) -> HostId {
-        HostId::new(index as u16, self.slots[index].generation)
+    /// Returns the number of slots, used or not: an index is below it.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.as_ref().len()
+    }
+
+    pub(crate) fn id(&self, index: usize) -> HostId {
+        HostId::new(index as u16, self[index].generation)
     }
 
     /// The slot of a host that is not forgotten.
     pub(crate) fn find(&self, host: HostId) -> Option<usize> {
-        let slot = self.slots.get(host.index())?;
+        let slot = self.slots.as_ref().get(host.index())?;
         (slot.used && slot.generation == host.generation()).then_some(host.index())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Host)> {
-        self.slots.iter().enumerate().filter(|(_, host)| host.used)
+        let slots = self.slots.as_ref().iter().enumerate();
+        slots.filter(|(_, host)| host.used)
     }
 
     pub(crate) fn with_address(&self, address: SocketAddr) -> Option<usize> {
@@ -280,42 +286,44 @@ impl<const HOSTS: usize> Hosts<HOSTS> {
 
     /// A fresh slot; [`None`] when all are used.
     pub(crate) fn take(&mut self) -> Option<usize> {
-        let index = self.slots.iter().position(|host| !host.used)?;
+        let unused = self.slots.as_ref().iter().position(|host| !host.used);
+        let fresh = self.len();
+        let index = unused.or_else(|| self.slots.grow().then_some(fresh))?;
         // Generations continue across the slot's hosts: they distinguish replies to an earlier one.
         let Host {
             generation,
             handshake_generation,
             epoch,
             ..
-        } = self.slots[index];
-        self.slots[index] = Host {
+        } = self[index];
+        self[index] = Host {
             used: true,
             generation,
             handshake_generation,
             epoch,
-            ..Host::FREE
+            ..Host::EMPTY
         };
         Some(index)
     }
 
     pub(crate) fn give_back(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
+        let slot = &mut self[index];
         slot.used = false;
         slot.generation = slot.generation.wrapping_add(1);
     }
 }
 
-impl<const HOSTS: usize> core::ops::Index<usize> for Hosts<HOSTS> {
+impl<const HOSTS: usize, M: Memory> core::ops::Index<usize> for Hosts<HOSTS, M> {
     type Output = Host;
 
     fn index(&self, index: usize) -> &Host {
-        &self.slots[index]
+        &self.slots.as_ref()[index]
     }
 }
 
-impl<const HOSTS: usize> core::ops::IndexMut<usize> for Hosts<HOSTS> {
+impl<const HOSTS: usize, M: Memory> core::ops::IndexMut<usize> for Hosts<HOSTS, M> {
     fn index_mut(&mut self, index: usize) -> &mut Host {
-        &mut self.slots[index]
+        &mut self.slots.as_mut()[index]
     }
 }
 
@@ -351,6 +359,7 @@ fn bracketed(address: Ipv6Addr, f: &mut core::fmt::Formatter<'_>) -> core::fmt::
 #[cfg(test)]
 mod tests {
     use super::Host;
+    use crate::tables::Row;
 
     #[test]
     fn a_host_prints_as_java_prints_its_socket_address() {
@@ -369,7 +378,7 @@ mod tests {
                 "a/[2001:db8:0:0:0:0:0:ff]:8000",
             ),
         ] {
-            let mut host = Host::FREE;
+            let mut host = Host::EMPTY;
             host.set_address(
                 name,
                 address.map(|address| address.parse().expect("an address")),

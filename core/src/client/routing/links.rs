@@ -2,13 +2,14 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::hosts::{HandshakeState, PendingActions};
-use super::requests::{Queue, Stage};
+use super::requests::Stage;
 use super::{Client, HostId, Link, Target};
+use crate::tables::{Memory, Queue};
 use crate::{Cause, Failure, Instant};
 
 /// Connections.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Records the address of a host that a proxy named, once its name was resolved. Returns the
     /// host to connect to: the same one, or another that is known at that address already. In that

@@ -17,7 +17,6 @@ mod settings;
 mod streams;
 mod submit;
 mod time;
-mod timers;
 mod view;
 
 pub use action::{Action, AttemptOutcome, SubmitError, Success};
@@ -29,14 +28,16 @@ pub use settings::{Settings, SettingsBuilder, SettingsError};
 pub use view::{Counters, HostAddress, HostView, Link, MAX_NAME_BYTES};
 
 use hosts::Hosts;
-use requests::{Queue, Requests};
+use requests::Requests;
 use sets::HostSet;
 use streams::Streams;
-use timers::Timers;
 
 use super::{HostId, RequestId};
 use crate::Instant;
 use crate::random::Random;
+#[cfg(feature = "std")]
+use crate::tables::Heap;
+use crate::tables::{Inline, Memory, Queue};
 
 /// Chooses for each request the proxy that it goes to, without sending anything itself.
 ///
@@ -61,20 +62,25 @@ use crate::random::Random;
 /// whose owners are known, `REQUESTS` that of requests in flight. Memory is about 490 bytes for
 /// each host, 48 and 8 for each host for each stream, and 210 for each request:
 /// `size_of::<Client<2, 4, 8>>()` is 3,184 on a 64-bit machine. [`new`](Self::new) is `const`, so
-/// that a client can live in a `static`.
+/// that a client can live in a `static`. With `M` = `Heap` (feature `std`) the tables are on the
+/// heap and grow as they are needed, up to these numbers.
 #[derive(Debug)]
-pub struct Client<const HOSTS: usize = 16, const STREAMS: usize = 64, const REQUESTS: usize = 256> {
+pub struct Client<
+    const HOSTS: usize = 16,
+    const STREAMS: usize = 64,
+    const REQUESTS: usize = 256,
+    M: Memory = Inline,
+> {
     settings: Settings,
     counters: Counters,
     random: Random,
     /// Latest `now` seen; earlier values are ignored.
     now: Instant,
-    hosts: Hosts<HOSTS>,
+    hosts: Hosts<HOSTS, M>,
     /// Hosts with actions that the adapter has not polled yet.
     hosts_with_actions: HostSet,
-    streams: Streams<HOSTS, STREAMS>,
-    requests: Requests<REQUESTS>,
-    timers: Timers<REQUESTS>,
+    streams: Streams<HOSTS, STREAMS, M>,
+    requests: Requests<REQUESTS, M>,
     /// Requests to be sent, and requests that ended and whose `Complete` was not polled yet.
     ready: Queue,
     /// Requests that wait until some host can be tried.
@@ -87,6 +93,27 @@ pub struct Client<const HOSTS: usize = 16, const STREAMS: usize = 64, const REQU
 
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
+{
+    /// A client that knows no host yet. `seed` is for jitter.
+    #[must_use]
+    pub const fn new(settings: Settings, seed: u64) -> Self {
+        Self::start(settings, seed)
+    }
+}
+
+#[cfg(feature = "std")]
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS, Heap>
+{
+    /// Like [`new`](Client::new), with tables on the heap: none is allocated yet.
+    #[must_use]
+    pub const fn on_heap(settings: Settings, seed: u64) -> Self {
+        Self::start(settings, seed)
+    }
+}
+
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     const CAPACITIES: () = {
         assert!(HOSTS >= 1 && HOSTS <= MAX_HOSTS, "HOSTS is 1 to MAX_HOSTS");
@@ -101,9 +128,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         );
     };
 
-    /// A client that knows no host yet. `seed` is for jitter.
-    #[must_use]
-    pub const fn new(settings: Settings, seed: u64) -> Self {
+    const fn start(settings: Settings, seed: u64) -> Self {
         const { Self::CAPACITIES };
         Self {
             settings,
@@ -111,10 +136,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             random: Random::new(seed),
             now: Instant::ZERO,
             hosts: Hosts::new(),
-            hosts_with_actions: HostSet::EMPTY,
+            hosts_with_actions: HostSet::NONE,
             streams: Streams::new(),
             requests: Requests::new(),
-            timers: Timers::new(),
             ready: Queue::EMPTY,
             parked: Queue::EMPTY,
             resolved: false,

@@ -1,11 +1,12 @@
 use super::hosts::parse_ip;
 use super::{Client, HostAddress, HostId, HostView, Link, Location, MAX_NAME_BYTES, StreamKey};
 use crate::Instant;
+use crate::tables::Memory;
 use core::net::SocketAddr;
 
 /// Known hosts.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Reports the complete result of name resolution: new hosts join the ring and are connected,
     /// missing ones leave it after the requests in flight at them have ended. Returns the number of
@@ -16,7 +17,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             return 0;
         }
         self.resolved = true;
-        for index in 0..HOSTS {
+        for index in 0..self.hosts.len() {
             let slot = &self.hosts[index];
             let is_missing = !hosts.iter().any(|host| slot.address == Some(host.address));
             if slot.used && slot.in_ring && is_missing {
@@ -104,8 +105,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 }
 
 /// Getters that concern hosts.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Returns the state of a host, or `None` if it was forgotten.
     #[must_use]

@@ -1,10 +1,11 @@
 use super::hosts::HandshakeState;
 use super::requests::{Request, Stage};
 use super::{Action, Client, Link};
+use crate::tables::Memory;
 
 /// Actions for the adapter.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Returns the adapter's next action, or `None` if there is none at present.
     pub fn poll_action(&mut self) -> Option<Action> {
@@ -12,7 +13,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             if let Some(action) = self.host_action() {
                 return Some(action);
             }
-            let Some(index) = self.ready.front() else {
+            let Some(index) = self.ready.first() else {
                 if self.closing.is_some() && self.requests.len() == 0 && self.retire_all() {
                     continue;
                 }
@@ -141,7 +142,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// Retires every host. Returns `false` if all were retired before.
     fn retire_all(&mut self) -> bool {
         let mut any = false;
-        for host in 0..HOSTS {
+        for host in 0..self.hosts.len() {
             if self.hosts[host].used && !self.hosts[host].leaving {
                 any = true;
                 self.retire(host);

@@ -5,12 +5,13 @@ use super::rules;
 use super::{AttemptOutcome, Client, HostId, Location, StreamKey, Success, Target};
 use crate::client::RequestId;
 use crate::status::StatusAction;
+use crate::tables::Memory;
 use crate::wire::service::{ExceptionKind, Reply, ResponseHeader, ServerInfo, ServerStatus};
 use crate::{Cause, Dlsn, Failure, Instant, WriteState};
 
 /// Replies and failures of hosts.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Handles the host's reply to a request.
     pub fn handle_reply(
@@ -290,8 +291,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 }
 
 /// The client's own handshakes.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// The id of the host's handshake.
     pub(super) fn handshake_id(&self, host: usize) -> RequestId {

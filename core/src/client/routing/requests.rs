@@ -1,10 +1,8 @@
 use super::operation::{Operation, Resend, RetryPolicy, Target};
 use super::sets::HostSet;
 use super::{HostId, RequestId, Success};
+use crate::tables::{Links, Memory, Queue, Row, Rows, Slab, TimerSlot, Timers, linked};
 use crate::{Failure, Instant};
-
-/// No request: the end of a list.
-const NONE: u32 = u32::MAX;
 
 /// Stage of a request between `submit` and `Complete`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +29,8 @@ pub(crate) enum Stage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) generation: u32,
-    previous: u32,
-    next: u32,
+    /// Its place in a queue: a request is in at most one.
+    links: Links,
     pub(crate) stage: Stage,
     pub(crate) operation: Operation,
     pub(crate) target: Target,
@@ -62,11 +60,10 @@ pub(crate) struct Request {
     pub(crate) result: Option<Result<Success, Failure>>,
 }
 
-impl Request {
-    const FREE: Self = Self {
+impl Row for Request {
+    const EMPTY: Self = Self {
         generation: 0,
-        previous: NONE,
-        next: NONE,
+        links: Links::NONE,
         stage: Stage::Free,
         operation: Operation::Write,
         target: Target::Host(HostId::new(0, 0)),
@@ -76,8 +73,8 @@ impl Request {
         deadline: Instant::MAX,
         host: None,
         epoch: 0,
-        sent_to: HostSet::EMPTY,
-        tried: HostSet::EMPTY,
+        sent_to: HostSet::NONE,
+        tried: HostSet::NONE,
         tries: 0,
         rounds: 0,
         maybe_written: false,
@@ -85,7 +82,11 @@ impl Request {
         discard: false,
         result: None,
     };
+}
 
+linked! { Request: links as 0; }
+
+impl Request {
     /// Keeps a failure, unless an earlier one says more: a proxy's answer says more than that no
     /// proxy could be reached afterwards.
     pub(crate) fn note_failure(&mut self, failure: Failure) {
@@ -96,161 +97,116 @@ impl Request {
     }
 }
 
-/// A queue of requests, linked through their slots. A request is in at most one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Queue {
-    head: u32,
-    tail: u32,
-}
-
-impl Queue {
-    pub(crate) const EMPTY: Self = Self {
-        head: NONE,
-        tail: NONE,
-    };
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.head == NONE
-    }
-
-    pub(crate) const fn front(&self) -> Option<usize> {
-        if self.head == NONE {
-            None
-        } else {
-            Some(self.head as usize)
-        }
-    }
-}
-
-/// The table of requests: slots with generations, free ones in a stack.
+/// The table of requests: slots with generations, and at most one timer for each.
 #[derive(Debug)]
-pub(crate) struct Requests<const N: usize> {
-    slots: [Request; N],
-    free: Queue,
-    /// Number of slots that were ever used: those above are not in `free` yet.
-    touched: usize,
-    len: usize,
+pub(crate) struct Requests<const N: usize, M: Memory> {
+    slots: M::Table<Request, N>,
+    slab: Slab,
+    timer_slots: M::Table<TimerSlot, N>,
+    timers: Timers,
 }
 
-impl<const N: usize> Requests<N> {
+impl<const N: usize, M: Memory> Requests<N, M> {
     pub(crate) const fn new() -> Self {
         Self {
-            slots: [Request::FREE; N],
-            free: Queue::EMPTY,
-            touched: 0,
-            len: 0,
+            slots: Rows::NEW,
+            slab: Slab::EMPTY,
+            timer_slots: Rows::NEW,
+            timers: Timers::NONE,
         }
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.slab.len()
     }
 
     /// Takes a free slot: a request in no queue, about which nothing is known yet.
     pub(crate) fn take(&mut self) -> Option<usize> {
-        let mut free = self.free;
-        let index = match self.pop_front(&mut free) {
-            Some(index) => index,
-            None if self.touched < N => {
-                self.touched += 1;
-                self.touched - 1
-            }
-            None => return None,
-        };
-        self.free = free;
-        self.len += 1;
-        let generation = self.slots[index].generation;
-        self.slots[index] = Request {
-            generation,
+        if !self.slab.make_room(&mut self.slots) {
+            return None;
+        }
+        let index = self.slab.take(self.slots.as_ref());
+        if self.timer_slots.as_ref().len() <= index {
+            // It grows as the slots do.
+            self.timer_slots.grow();
+        }
+        let slot = &mut self.slots.as_mut()[index];
+        *slot = Request {
+            generation: slot.generation,
             stage: Stage::Between,
-            ..Request::FREE
+            ..Request::EMPTY
         };
         Some(index)
     }
 
     /// Gives a slot back. It is in no queue.
     pub(crate) fn give_back(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
+        let slot = &mut self[index];
         slot.stage = Stage::Free;
         slot.generation = slot.generation.wrapping_add(1);
-        self.len -= 1;
-        let mut free = self.free;
-        self.push_front(&mut free, index);
-        self.free = free;
+        self.slab.give_back(self.slots.as_mut(), index);
     }
 
-    pub(crate) const fn id(&self, index: usize) -> RequestId {
-        RequestId::new(index as u32, self.slots[index].generation)
+    pub(crate) fn id(&self, index: usize) -> RequestId {
+        RequestId::new(index as u32, self[index].generation)
     }
 
     /// Returns the slot of a request that has not completed.
     pub(crate) fn find(&self, request: RequestId) -> Option<usize> {
         let index = request.index();
-        let slot = self.slots.get(index)?;
+        let slot = self.slots.as_ref().get(index)?;
         (slot.generation == request.generation() && slot.stage != Stage::Free).then_some(index)
     }
 
     pub(crate) fn used_mut(&mut self) -> impl Iterator<Item = &mut Request> {
-        self.slots[..self.touched]
+        self.slots.as_mut()[..self.slab.touched()]
             .iter_mut()
             .filter(|slot| slot.stage != Stage::Free)
     }
 
     /// The slots that may be in use, in no order that means anything.
     pub(crate) const fn touched(&self) -> usize {
-        self.touched
+        self.slab.touched()
+    }
+
+    /// Returns the earliest timer, and whose it is.
+    pub(crate) fn first_timer(&self) -> Option<(Instant, usize)> {
+        self.timers.first(self.timer_slots.as_ref())
+    }
+
+    /// Sets the request's timer, instead of its previous time. [`Instant::MAX`] is never.
+    pub(crate) fn set_timer(&mut self, index: usize, at: Instant) {
+        self.timers.set(self.timer_slots.as_mut(), index, at);
+    }
+
+    pub(crate) fn clear_timer(&mut self, index: usize) {
+        self.timers.clear(self.timer_slots.as_mut(), index);
     }
 
     pub(crate) fn push_back(&mut self, queue: &mut Queue, index: usize) {
-        let slot = &mut self.slots[index];
-        (slot.previous, slot.next) = (queue.tail, NONE);
-        match queue.tail {
-            NONE => queue.head = index as u32,
-            tail => self.slots[tail as usize].next = index as u32,
-        }
-        queue.tail = index as u32;
-    }
-
-    pub(crate) fn push_front(&mut self, queue: &mut Queue, index: usize) {
-        let slot = &mut self.slots[index];
-        (slot.previous, slot.next) = (NONE, queue.head);
-        match queue.head {
-            NONE => queue.tail = index as u32,
-            head => self.slots[head as usize].previous = index as u32,
-        }
-        queue.head = index as u32;
+        queue.push_back(self.slots.as_mut(), index);
     }
 
     pub(crate) fn pop_front(&mut self, queue: &mut Queue) -> Option<usize> {
-        let index = queue.front()?;
-        self.remove(queue, index);
-        Some(index)
+        queue.pop_front(self.slots.as_mut())
     }
 
     /// Takes a request out of the queue that it is in.
     pub(crate) fn remove(&mut self, queue: &mut Queue, index: usize) {
-        let Request { previous, next, .. } = self.slots[index];
-        match previous {
-            NONE => queue.head = next,
-            previous => self.slots[previous as usize].next = next,
-        }
-        match next {
-            NONE => queue.tail = previous,
-            next => self.slots[next as usize].previous = previous,
-        }
+        queue.remove(self.slots.as_mut(), index);
     }
 }
 
-impl<const N: usize> core::ops::Index<usize> for Requests<N> {
+impl<const N: usize, M: Memory> core::ops::Index<usize> for Requests<N, M> {
     type Output = Request;
 
     fn index(&self, index: usize) -> &Request {
-        &self.slots[index]
+        &self.slots.as_ref()[index]
     }
 }
 
-impl<const N: usize> core::ops::IndexMut<usize> for Requests<N> {
+impl<const N: usize, M: Memory> core::ops::IndexMut<usize> for Requests<N, M> {
     fn index_mut(&mut self, index: usize) -> &mut Request {
-        &mut self.slots[index]
+        &mut self.slots.as_mut()[index]
     }
 }

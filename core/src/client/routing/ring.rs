@@ -150,7 +150,7 @@ mod tests {
                 })
                 .collect();
             let ring = Ring::new(&hosts);
-            let mut streams = Streams::<HOSTS, 16>::new();
+            let mut streams = Streams::<HOSTS, 16, crate::tables::Inline>::new();
             let names: Vec<String> = (0..40)
                 .map(|_| format!("strëam-{}-𝄞", random.next_u64()))
                 .collect();

@@ -1,14 +1,15 @@
 use super::hosts::Hosts;
-use super::requests::{Queue, Request, Stage};
+use super::requests::{Request, Stage};
 use super::rules::may_resend;
 use super::sets::HostSet;
 use super::{Client, Link, RetryPolicy, Settings, StreamKey, Success, Target};
+use crate::tables::{Memory, Queue};
 use crate::{Cause, Failure, Instant, StatusCode, WriteState};
 
 /// Routing of requests. Every method here leaves its request in exactly one state: in a queue,
 /// waiting for its timer, or ended.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Chooses a host for a request that is in no queue.
     pub(super) fn route(&mut self, index: usize) {
@@ -40,7 +41,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// no new streams come after all others, and at the very last a host that only other
     /// proxies named, if it is connected: better than none.
     fn pick(&mut self, stream: StreamKey, tried: HostSet) -> Option<usize> {
-        let is_candidate = |index: usize, takes_streams: bool, hosts: &Hosts<HOSTS>| {
+        let is_candidate = |index: usize, takes_streams: bool, hosts: &Hosts<HOSTS, M>| {
             let host = &hosts[index];
             host.in_ring
                 && host.is_open()
@@ -48,8 +49,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 && !tried.contains(index)
         };
         for takes_streams in [true, false] {
-            let mut candidates =
-                (0..HOSTS).filter(|index| is_candidate(*index, takes_streams, &self.hosts));
+            let mut candidates = (0..self.hosts.len())
+                .filter(|index| is_candidate(*index, takes_streams, &self.hosts));
             let Some(first) = candidates.next() else {
                 continue;
             };
@@ -58,7 +59,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 return Some(first);
             }
             let mut nearest = (u64::MAX, first);
-            for index in first..HOSTS {
+            for index in first..self.hosts.len() {
                 if is_candidate(index, takes_streams, &self.hosts) {
                     let distance = self
                         .streams
@@ -68,7 +69,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             }
             return Some(nearest.1);
         }
-        (0..HOSTS).find(|index| {
+        (0..self.hosts.len()).find(|index| {
             let host = &self.hosts[*index];
             host.is_open()
                 && host.link == Link::Connected
@@ -97,7 +98,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             .saturating_mul(tries.into())
             .min(self.settings.redirect_backoff_max);
         self.requests[index].stage = Stage::Backoff(Some(self.hosts.id(host)));
-        self.timers.set(index, (self.now + wait).min(deadline));
+        self.requests
+            .set_timer(index, (self.now + wait).min(deadline));
     }
 
     /// Returns `true` if the request was sent the maximum number of times.
@@ -131,7 +133,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 self.connect(host);
             }
         }
-        self.timers.set(index, attempt_deadline);
+        self.requests.set_timer(index, attempt_deadline);
     }
 
     /// There is no host that was not tried.
@@ -157,9 +159,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             );
         }
         let request = &mut self.requests[index];
-        request.tried = HostSet::EMPTY;
+        request.tried = HostSet::NONE;
         request.rounds = request.rounds.saturating_add(1);
-        if !(0..HOSTS).any(|host| self.hosts[host].is_open()) {
+        if !(0..self.hosts.len()).any(|host| self.hosts[host].is_open()) {
             // The first host that returns wakes it.
             return self.park(index, deadline);
         }
@@ -171,13 +173,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             .min(self.settings.redirect_backoff_max);
         request.stage = Stage::Backoff(None);
         let wait = self.jittered(wait);
-        self.timers.set(index, (self.now + wait).min(deadline));
+        self.requests
+            .set_timer(index, (self.now + wait).min(deadline));
     }
 
     fn park(&mut self, index: usize, until: Instant) {
         self.requests[index].stage = Stage::Parked;
         self.requests.push_back(&mut self.parked, index);
-        self.timers.set(index, until);
+        self.requests.set_timer(index, until);
     }
 
     /// Routes all requests that wait for a host: one can be tried again.
@@ -229,7 +232,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// Returns the failure of a request for which there is no host, and that was sent to none: the
     /// answer of a proxy that serves nothing at present, or that none could be reached.
     fn no_host_failure(&self) -> Failure {
-        let answered = (0..HOSTS)
+        let answered = (0..self.hosts.len())
             .map(|host| &self.hosts[host])
             .any(|host| host.used && host.in_ring && host.unavailable_until.is_some());
         Failure::not_sent(if answered {
@@ -268,7 +271,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             "a request ends once"
         );
         self.detach(index);
-        self.timers.clear(index);
+        self.requests.clear_timer(index);
         let request = &mut self.requests[index];
         // The host that still has to reply gets a discard.
         request.discard = stage == Stage::InFlight;

@@ -1,12 +1,13 @@
 use super::requests::{Request, Stage};
 use super::{Client, Counters, StreamKey, Submission, SubmitError, Target};
 use crate::client::RequestId;
+use crate::tables::Memory;
 use crate::wire::service::WriteContext;
 use crate::{Instant, WriteState};
 
 /// Commands.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Inserts the streams into the table of owners before their first request, so that their
     /// distances on the ring are computed together: each host costs [`REPLICAS`](super::REPLICAS)
@@ -86,7 +87,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// the interval.
     pub fn handshake(&mut self, now: Instant) {
         self.advance_clock(now);
-        for host in 0..HOSTS {
+        for host in 0..self.hosts.len() {
             self.request_handshake(host, true);
         }
     }
@@ -101,8 +102,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 }
 
 /// Getters that concern requests.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Returns the `WriteContext` to send with the request now: the hosts that it was sent to,
     /// including the current one; its checksum; and the record set flag. `texts` is a buffer for

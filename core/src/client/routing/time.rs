@@ -1,17 +1,18 @@
 use super::hosts::HandshakeState;
 use super::requests::{Request, Stage};
 use super::{Client, Link};
+use crate::tables::Memory;
 use crate::{Cause, Failure, Instant};
 
 /// Time.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
-    Client<HOSTS, STREAMS, REQUESTS>
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
+    Client<HOSTS, STREAMS, REQUESTS, M>
 {
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is due. Any other call
     /// may change it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let request = self.timers.first().map(|(at, _)| at);
+        let request = self.requests.first_timer().map(|(at, _)| at);
         let host = self
             .hosts
             .iter()
@@ -27,14 +28,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// The time is `now`. Early and late calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance_clock(now);
-        while let Some((at, index)) = self.timers.first() {
+        while let Some((at, index)) = self.requests.first_timer() {
             if at > self.now {
                 break;
             }
-            self.timers.clear(index);
+            self.requests.clear_timer(index);
             self.wake(index);
         }
-        for host in 0..HOSTS {
+        for host in 0..self.hosts.len() {
             if self.hosts[host]
                 .next_timeout()
                 .is_some_and(|at| at <= self.now)

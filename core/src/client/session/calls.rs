@@ -1,45 +1,55 @@
 use super::{Call, Lost};
 use crate::client::RequestId;
+use crate::tables::{Links, Memory, Queue, Row, Rows, Slab, linked};
 use crate::wire::mux::Tag;
 use crate::{Instant, WriteState};
 
-const NONE: u32 = u32::MAX;
 /// First tag of a request. Tag 0 is for messages that have no reply, tag 1 for pings and the
 /// session's start.
 const FIRST_TAG: u32 = 2;
 
 /// Table of the calls in flight on a connection: slot `i` has tag `i + 2`.
 #[derive(Debug)]
-pub(super) struct Calls<const N: usize> {
-    slots: [Slot; N],
-    /// Free slots among those that were used before, the one freed last in front.
-    free: u32,
-    /// Number of slots that were ever used; those above are free and in no list.
-    touched: u32,
-    len: usize,
-    /// Discarded calls for which the peer was not sent a `Tdiscarded` yet, first and last, in
-    /// order.
-    pending_discards: (u32, u32),
+pub(super) struct Calls<const N: usize, M: Memory> {
+    slots: M::Table<Slot, N>,
+    slab: Slab,
+    /// Discarded calls for which the peer was not sent a `Tdiscarded` yet, in order.
+    pending_discards: Queue,
 }
 
+/// One call's slot.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+pub(super) struct Slot {
     request: RequestId,
     generation: u32,
+    /// Its place among the discards that the peer was not notified of.
+    links: Links,
     state: CallState,
-    /// Next free slot, or next discarded call that the peer was not notified of.
-    next: u32,
-    /// Offset of the request's frame in the outgoing byte stream.
-    start: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallState {
     Free,
-    Awaited,
-    /// The caller discarded the call at this time; its tag stays taken until the peer has replied.
-    Discarded(Instant),
+    /// The request's frame begins at this offset in the outgoing byte stream.
+    Awaited(u64),
+    /// The caller discarded the call; its tag stays taken until the peer has replied.
+    Discarded {
+        at: Instant,
+        /// `true` once the peer was notified.
+        sent: bool,
+    },
 }
+
+impl Row for Slot {
+    const EMPTY: Self = Self {
+        request: RequestId::new(0, 0),
+        generation: 0,
+        links: Links::NONE,
+        state: CallState::Free,
+    };
+}
+
+linked! { Slot: links as 0; }
 
 /// A call that the peer is done with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +58,7 @@ pub(super) struct FinishedCall {
     pub(super) discarded: bool,
 }
 
-impl<const N: usize> Calls<N> {
+impl<const N: usize, M: Memory> Calls<N, M> {
     const TAGS_SUFFICE: () = assert!(
         N >= 1 && N as u64 + FIRST_TAG as u64 <= Tag::MAX.get() as u64 + 1,
         "REQUESTS is 1 to 8,388,606"
@@ -56,53 +66,30 @@ impl<const N: usize> Calls<N> {
 
     pub(super) const fn new() -> Self {
         const { Self::TAGS_SUFFICE };
-        let free = Slot {
-            request: RequestId::new(0, 0),
-            generation: 0,
-            state: CallState::Free,
-            next: NONE,
-            start: 0,
-        };
         Self {
-            slots: [free; N],
-            free: NONE,
-            touched: 0,
-            len: 0,
-            pending_discards: (NONE, NONE),
+            slots: Rows::NEW,
+            slab: Slab::EMPTY,
+            pending_discards: Queue::EMPTY,
         }
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.len
+        self.slab.len()
     }
 
-    /// The slot and tag that [`start`](Self::start) would take; [`None`] when all are taken.
-    pub(super) const fn next(&self) -> Option<(u32, Tag)> {
-        let index = if self.free != NONE {
-            self.free
-        } else {
-            self.touched
-        };
-        if index as usize >= N {
-            None
-        } else {
-            Some((index, Self::tag(index)))
-        }
+    /// The tag of the call that [`start`](Self::start) would begin; [`None`] when all are taken.
+    pub(super) fn next(&self) -> Option<Tag> {
+        self.slab.next(N).map(Self::tag)
     }
 
-    /// Registers a request in slot `index`, which is the slot that [`next`](Self::next) returned.
-    pub(super) fn start(&mut self, index: u32, request: RequestId, start: u64) -> Call {
-        if index == self.free {
-            self.free = self.slots[index as usize].next;
-        } else {
-            self.touched += 1;
-        }
-        self.len += 1;
-        let slot = &mut self.slots[index as usize];
-        (slot.request, slot.state, slot.start, slot.next) =
-            (request, CallState::Awaited, start, NONE);
+    /// Registers a request, whose frame has the tag that [`next`](Self::next) returned.
+    pub(super) fn start(&mut self, request: RequestId, start: u64) -> Call {
+        self.slab.make_room(&mut self.slots);
+        let index = self.slab.take(self.slots.as_ref());
+        let slot = &mut self.slots.as_mut()[index];
+        (slot.request, slot.state) = (request, CallState::Awaited(start));
         Call {
-            index,
+            index: index as u32,
             generation: slot.generation,
         }
     }
@@ -110,61 +97,59 @@ impl<const N: usize> Calls<N> {
     /// Marks the call as discarded. Returns `false` if it was not in flight or was discarded
     /// before.
     pub(super) fn discard(&mut self, now: Instant, call: Call) -> bool {
-        let Some(slot) = self.slots.get_mut(call.index as usize) else {
+        let index = call.index as usize;
+        let Some(slot) = self.slots.as_mut().get_mut(index) else {
             return false;
         };
-        if slot.generation != call.generation || slot.state != CallState::Awaited {
+        if slot.generation != call.generation || !matches!(slot.state, CallState::Awaited(_)) {
             return false;
         }
         #[cfg(seeded_bugs)]
         if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::TagReusedAtOnce) {
-            self.release(call.index);
+            self.release(index);
             return true;
         }
-        (slot.state, slot.next) = (CallState::Discarded(now), NONE);
-        match self.pending_discards.1 {
-            NONE => self.pending_discards.0 = call.index,
-            last => self.slots[last as usize].next = call.index,
-        }
-        self.pending_discards.1 = call.index;
+        slot.state = CallState::Discarded {
+            at: now,
+            sent: false,
+        };
+        self.pending_discards.push_back(self.slots.as_mut(), index);
         true
     }
 
     /// Returns the tag of the next discarded call that the peer was not notified of.
-    pub(super) const fn next_discard(&self) -> Option<Tag> {
-        if self.pending_discards.0 == NONE {
-            None
-        } else {
-            Some(Self::tag(self.pending_discards.0))
-        }
+    pub(super) fn next_discard(&self) -> Option<Tag> {
+        self.pending_discards.first().map(Self::tag)
     }
 
     /// Removes the call that [`next_discard`](Self::next_discard) returns from the list: its
     /// `Tdiscarded` was written.
     pub(super) fn discard_sent(&mut self) {
-        self.pending_discards.0 = self.slots[self.pending_discards.0 as usize].next;
-        if self.pending_discards.0 == NONE {
-            self.pending_discards.1 = NONE;
+        let slots = self.slots.as_mut();
+        if let Some(index) = self.pending_discards.pop_front(slots)
+            && let CallState::Discarded { sent, .. } = &mut slots[index].state
+        {
+            *sent = true;
         }
     }
 
     /// The peer is done with the call under this tag; [`None`] when there is no such call.
     pub(super) fn end(&mut self, tag: Tag) -> Option<FinishedCall> {
-        let index = tag.get().checked_sub(FIRST_TAG)?;
-        let slot = *self.slots.get(index as usize)?;
-        let discarded = match slot.state {
+        let index = tag.get().checked_sub(FIRST_TAG)? as usize;
+        let slots = self.slots.as_mut();
+        let Slot { request, state, .. } = *slots.get(index)?;
+        let discarded = match state {
             CallState::Free => return None,
-            CallState::Awaited => false,
-            CallState::Discarded(_) => true,
+            CallState::Awaited(_) => false,
+            CallState::Discarded { sent, .. } => {
+                if !sent {
+                    self.pending_discards.remove(slots, index);
+                }
+                true
+            }
         };
-        if discarded {
-            self.remove_pending_discard(index);
-        }
         self.release(index);
-        Some(FinishedCall {
-            request: slot.request,
-            discarded,
-        })
+        Some(FinishedCall { request, discarded })
     }
 
     /// The call of a protocol that has only one at a time.
@@ -173,67 +158,42 @@ impl<const N: usize> Calls<N> {
     }
 
     /// Returns the time at which the call was discarded, for protocols with one call at a time.
-    pub(super) const fn only_discarded_at(&self) -> Option<Instant> {
-        match self.slots[0].state {
-            CallState::Discarded(at) => Some(at),
-            CallState::Free | CallState::Awaited => None,
+    pub(super) fn only_discarded_at(&self) -> Option<Instant> {
+        match self.slots.as_ref().first()?.state {
+            CallState::Discarded { at, .. } => Some(at),
+            CallState::Free | CallState::Awaited(_) => None,
         }
     }
 
     /// The next awaited call at or after slot `cursor`, which moves on, when the connection has
     /// finished with `transmitted` bytes sent.
     pub(super) fn next_lost(&mut self, cursor: &mut u32, transmitted: u64) -> Option<Lost> {
-        while *cursor < self.touched {
-            let index = *cursor;
+        while (*cursor as usize) < self.slab.touched() {
+            let index = *cursor as usize;
             *cursor += 1;
-            let slot = self.slots[index as usize];
-            if slot.state == CallState::Awaited {
+            let Slot { request, state, .. } = self.slots.as_ref()[index];
+            if let CallState::Awaited(start) = state {
                 self.release(index);
-                let known = if slot.start >= transmitted {
+                let known = if start >= transmitted {
                     WriteState::NotWritten
                 } else {
                     WriteState::Unknown
                 };
-                return Some(Lost {
-                    request: slot.request,
-                    known,
-                });
+                return Some(Lost { request, known });
             }
         }
         None
     }
 
-    fn release(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
+    fn release(&mut self, index: usize) {
+        let slots = self.slots.as_mut();
+        let slot = &mut slots[index];
         slot.state = CallState::Free;
         slot.generation = slot.generation.wrapping_add(1);
-        slot.next = self.free;
-        self.free = index;
-        self.len -= 1;
+        self.slab.give_back(slots, index);
     }
 
-    /// Removes a slot from the discards that the peer was not notified of. The walk is short:
-    /// discards leave with the next bytes written, so the list seldom has more than a few entries.
-    fn remove_pending_discard(&mut self, index: u32) {
-        let mut previous = NONE;
-        let mut at = self.pending_discards.0;
-        while at != NONE && at != index {
-            (previous, at) = (at, self.slots[at as usize].next);
-        }
-        if at == NONE {
-            return;
-        }
-        let next = self.slots[index as usize].next;
-        match previous {
-            NONE => self.pending_discards.0 = next,
-            previous => self.slots[previous as usize].next = next,
-        }
-        if self.pending_discards.1 == index {
-            self.pending_discards.1 = previous;
-        }
-    }
-
-    const fn tag(index: u32) -> Tag {
-        Tag::new(index + FIRST_TAG).expect("TAGS_SUFFICE bounds N")
+    const fn tag(index: usize) -> Tag {
+        Tag::new(index as u32 + FIRST_TAG).expect("TAGS_SUFFICE bounds N")
     }
 }

@@ -2,6 +2,7 @@ use heapless::Deque;
 
 use super::SessionFeatures;
 use super::calls::Calls;
+use crate::tables::Memory;
 use crate::wire::mux::{Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION};
 use crate::wire::{BufferTooSmall, framed};
 
@@ -51,9 +52,9 @@ impl Control {
     }
 
     /// Writes the next frame: how many bytes, 0 when there is none.
-    pub(super) fn write<S: SessionFeatures, const N: usize>(
+    pub(super) fn write<S: SessionFeatures, const N: usize, M: Memory>(
         &mut self,
-        calls: &mut Calls<N>,
+        calls: &mut Calls<N, M>,
         mux: bool,
         out: &mut [u8],
     ) -> Result<usize, BufferTooSmall> {

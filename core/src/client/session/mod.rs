@@ -25,6 +25,9 @@ use super::RequestId;
 use crate::Instant;
 use crate::random::Random;
 use crate::settings::{SettingRange, SettingValue};
+#[cfg(feature = "std")]
+use crate::tables::Heap;
+use crate::tables::{Inline, Memory};
 use crate::wire::mux::TraceId;
 use crate::wire::service::Request;
 
@@ -53,15 +56,21 @@ use crate::wire::service::Request;
 /// frame, or if the peer said that it did not start it.
 ///
 /// `REQUESTS` is the maximum number of requests in flight, including discarded ones until the peer
-/// has replied; `S` selects the protocols that the session contains: see [`SessionFeatures`].
+/// has replied; `S` selects the protocols that the session contains: see [`SessionFeatures`]. With
+/// `M` = `Heap` (feature `std`) the table of requests is on the heap and grows as it is needed, up
+/// to `REQUESTS`.
 #[derive(Debug)]
-pub struct Session<const REQUESTS: usize = 1024, S: SessionFeatures = AllSessionFeatures> {
+pub struct Session<
+    const REQUESTS: usize = 1024,
+    S: SessionFeatures = AllSessionFeatures,
+    M: Memory = Inline,
+> {
     features: PhantomData<S>,
     settings: Settings,
     random: Random,
     phase: Phase,
     control: Control,
-    calls: Calls<REQUESTS>,
+    calls: Calls<REQUESTS, M>,
     draining: bool,
     lease_until: Option<Instant>,
     /// Time at which bytes last came from the peer, or at which it was first sent a request after
@@ -99,7 +108,16 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
     }
 }
 
-impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
+#[cfg(feature = "std")]
+impl<const REQUESTS: usize> Session<REQUESTS, AllSessionFeatures, Heap> {
+    /// Like [`new`](Session::new), with the table of requests on the heap: it is not allocated yet.
+    #[must_use]
+    pub const fn on_heap(now: Instant, settings: Settings, seed: u64) -> Self {
+        Self::start(now, settings, seed)
+    }
+}
+
+impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, M> {
     /// The longest control frame; a buffer of this size always gets one.
     pub const MAX_CONTROL_BYTES: usize = 64;
 
@@ -200,7 +218,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         // call.
         while let Ok(count) =
             self.control
-                .write::<S, REQUESTS>(&mut self.calls, mux, &mut out[total..])
+                .write::<S, REQUESTS, M>(&mut self.calls, mux, &mut out[total..])
         {
             if count == 0 {
                 break;
@@ -251,7 +269,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         if self.lease_until.is_some_and(|until| until <= now) {
             return Err(EncodeError::LeaseExpired);
         }
-        let (index, tag) = self
+        let tag = self
             .calls
             .next()
             .filter(|_| self.in_flight() < self.capacity())
@@ -267,7 +285,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
             // Silence before this is no reason for a ping: the peer had no request to reply to.
             self.last_received = self.last_received.max(now);
         }
-        let call = self.calls.start(index, request, self.written);
+        let call = self.calls.start(request, self.written);
         self.written += count as u64;
         Ok((count, call))
     }

@@ -2,12 +2,13 @@ use super::calls::FinishedCall;
 use super::control::{OpeningFrame, PingFlood};
 use super::encode::Framing;
 use super::{Event, FailureReason, Phase, Session, SessionError, SessionFeatures};
+use crate::tables::Memory;
 use crate::wire::framed;
 use crate::wire::mux::{self, Frame, INIT_CHECK, Message, Status, Tag};
 use crate::wire::service::Reply;
 use crate::{Cause, Failure, Instant};
 
-impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
+impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, M> {
     /// Decodes at most one frame from the front of `bytes`. Returns the number of bytes consumed
     /// and the event that they are, if any. The event borrows `bytes`, not the session. `(0, None)`
     /// asks for more bytes: call again with the same ones and those that follow.

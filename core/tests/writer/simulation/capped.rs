@@ -13,6 +13,8 @@ pub(super) struct Capped {
 impl Storage for Capped {
     type Buffer = HeapBuffer;
 
+    const GROWS: bool = true;
+
     fn tables(&mut self) -> StorageTables<'_, HeapBuffer> {
         self.heap.tables()
     }
@@ -23,6 +25,18 @@ impl Storage for Capped {
 
     fn grow_streams(&mut self) -> bool {
         self.heap.streams().len() < self.most_streams && self.heap.grow_streams()
+    }
+
+    fn grow_sets(&mut self, most: usize) {
+        self.heap.grow_sets(most);
+    }
+
+    fn grow_records(&mut self, most: usize) {
+        self.heap.grow_records(most);
+    }
+
+    fn grow_reports(&mut self, most: usize) {
+        self.heap.grow_reports(most);
     }
 
     fn sets(&self) -> &[SetSlot] {

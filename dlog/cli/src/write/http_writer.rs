@@ -70,10 +70,9 @@ impl HttpWriter {
         let memory = Heap::new(&settings, count);
         let machine = Writer::new(settings, count, memory)
             .expect("the heap's tables are as large as the settings ask for");
-        let slots = HeapSlots::new(2 * settings.pending_records());
         let streams: Arc<[StreamName]> = streams.into();
         let clock = TokioClock::new();
-        let state = Arc::new(Mutex::new(State::new(machine, slots, clock)));
+        let state = Arc::new(Mutex::new(State::new(machine, HeapSlots::new(), clock)));
         let transport = HttpTransport::new(client, Arc::clone(&streams));
         let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
         tokio::spawn(runner.run());
