@@ -286,28 +286,8 @@ impl Future for Close<'_> {
     }
 }
 
-/// Defines futures that only name core's.
-macro_rules! futures {
-    ($($name:ident of $method:ident;)+) => {$(
-        #[doc = concat!(
-            "Future returned by [`MultiStreamWriter::", stringify!($method),
-            "`](super::MultiStreamWriter::", stringify!($method), ")."
-        )]
-        #[derive(Debug)]
-        #[must_use = "futures do nothing unless polled"]
-        pub struct $name<'a>(pub(super) async_writer::$name<'a, SharedState>);
+/// Future returned by [`MultiStreamWriter::flush`](super::MultiStreamWriter::flush).
+pub type Flush<'a> = async_writer::Flush<'a, SharedState>;
 
-        impl Future for $name<'_> {
-            type Output = ();
-
-            fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-                Pin::new(&mut self.0).poll(cx)
-            }
-        }
-    )+};
-}
-
-futures! {
-    Flush of flush;
-    Drained of drained;
-}
+/// Future returned by [`MultiStreamWriter::drained`](super::MultiStreamWriter::drained).
+pub type Drained<'a> = async_writer::Drained<'a, SharedState>;

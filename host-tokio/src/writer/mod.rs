@@ -133,7 +133,7 @@ impl MultiStreamWriter {
     ///
     /// The records are flushed even if the future is dropped.
     pub fn flush(&self) -> Flush<'_> {
-        Flush(self.writer.flush())
+        self.writer.flush()
     }
 
     /// Takes no more records, flushes, waits until everything has completed, and closes the
@@ -234,7 +234,7 @@ impl MultiStreamWriter {
     ///
     /// Nothing is lost if the future is dropped.
     pub fn drained(&self, stream: StreamIndex) -> Drained<'_> {
-        Drained(self.writer.drained(stream))
+        self.writer.drained(stream)
     }
 
     /// Returns the names of the streams that it writes to.
