@@ -1,0 +1,114 @@
+//! What many writers in one process cost: memory and processor time of each, made, after one record
+//! each, and after 1,000 records each; against a `dlog proxy --data`.
+//!
+//! `cargo bench -p distributedlog-tests --bench writers`. The folder of the store is made below the
+//! current folder, or below `DLOG_BENCH_FOLDER`.
+
+use core::time::Duration;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
+use distributedlog_tokio::MultiStreamWriter;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Numbers of writers.
+const WRITERS: [usize; 3] = [1, 100, 1_000];
+const RECORD: [u8; 100] = [b'r'; 100];
+/// Records that each writer writes at last, in batches of this many.
+const RECORDS: usize = 1_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    if let [mode, proxy, writers] = &arguments[..]
+        && mode == "write"
+    {
+        let writers = writers.parse().expect("a number of writers");
+        runtime.block_on(child(proxy, writers));
+    } else {
+        runtime.block_on(parent());
+    }
+}
+
+async fn parent() {
+    let folder =
+        std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let folder = tempfile::Builder::new()
+        .prefix("dlog-writers-")
+        .tempdir_in(folder)
+        .expect("the folder can be written");
+    let proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
+    println!(
+        "| writers | CPU ms each | KiB each, made | after one record | after 1,000 at once \
+         | MiB of all at most |"
+    );
+    println!("|--:|--:|--:|--:|--:|--:|");
+    for writers in WRITERS {
+        let program = std::env::current_exe().expect("the benchmark's own path");
+        // Blocks a thread of two; the proxy is another process.
+        let status = Command::new(program)
+            .args(["write", &proxy.name(), &writers.to_string()])
+            .status();
+        assert!(status.expect("it starts").success(), "{writers} failed");
+    }
+}
+
+async fn child(proxy: &str, count: usize) {
+    allow_files(count + 64);
+    let (cpu, memory) = (cpu_time(), resident_kib());
+    let mut writers = Vec::with_capacity(count);
+    for _ in 0..count {
+        let writer = MultiStreamWriter::builder(STREAMS).proxies(proxy);
+        writers.push(writer.build().await.expect("the proxy answers"));
+    }
+    let cpu = cpu_time() - cpu;
+    let each = |kib: u64| (kib - memory) / count as u64;
+    let made = each(resident_kib());
+    for writer in &writers {
+        writer.write(&RECORD).await.expect("written");
+    }
+    let written = each(resident_kib());
+    for writer in &writers {
+        let results = writer.write_batch((0..RECORDS).map(|_| RECORD)).await;
+        assert!(results.iter().all(Result::is_ok), "written");
+    }
+    let busy = each(resident_kib());
+    println!(
+        "| {count} | {:.2} | {made} | {written} | {busy} | {} |",
+        cpu.as_secs_f64() * 1e3 / count as f64,
+        status_kib("VmHWM:") / 1024
+    );
+    for writer in writers {
+        writer.close().await;
+    }
+}
+
+/// Raises the limit of open files to what this many connections need.
+fn allow_files(files: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: Some(files as u64).max(limit.current),
+        ..limit
+    };
+    setrlimit(Resource::Nofile, wanted).expect("`ulimit -Hn` allows a file for each writer");
+}
+
+/// Time of the processor that this process has used.
+fn cpu_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    used.try_into().expect("it is not negative")
+}
+
+fn resident_kib() -> u64 {
+    status_kib("VmRSS:")
+}
+
+/// A figure of this process's memory.
+fn status_kib(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.expect("Linux").split_whitespace().next();
+    number.expect("a number").parse().expect("a number")
+}
