@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use distributedlog::async_writer::{MultiStreamWriter, State, WaiterSlot};
+use distributedlog::async_writer::{HeapSlots, MultiStreamWriter, State};
 use distributedlog::writer::{Heap, Settings, StreamCount, Writer};
 use distributedlog::{
     Attempt, AttemptId, Cause, Dlsn, Failure, Instant, Outcome, StartRefused, StreamIndex,
@@ -86,11 +86,7 @@ async fn main() -> Result<(), Error> {
     let settings = Settings::default();
     let streams = StreamCount::new(3)?;
     let machine = Writer::new(settings, streams, Heap::new(&settings, streams))?;
-    // A slot for each pending record, and for as many tasks as wait for room at the same time.
-    let slots: Vec<_> = (0..settings.pending_records() + 16)
-        .map(|_| WaiterSlot::EMPTY)
-        .collect();
-    let state = State::new(machine, slots, TokioClock::new());
+    let state = State::new(machine, HeapSlots::new(), TokioClock::new());
     let (writer, runner) = MultiStreamWriter::new(Arc::new(Mutex::new(state)), Files::open(3)?);
     let runner = tokio::spawn(runner.run());
 
