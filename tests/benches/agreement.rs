@@ -7,8 +7,9 @@
 //! current folder, or below `DLOG_BENCH_FOLDER`. It takes about two minutes a round.
 
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::path_writer::{PathWriter, RECORD_BYTES, STREAMS, patient};
 use distributedlog_tests::process::{From, Starting};
 use distributedlog_tests::stack::{Proxy, StoreOf};
@@ -55,12 +56,7 @@ fn main() {
     let rounds = arguments.iter().find_map(|each| each.parse().ok());
     let rounds = rounds.unwrap_or(3);
     let has = |part: &str| arguments.iter().any(|each| each == part);
-    let parent =
-        std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let folder = tempfile::Builder::new()
-        .prefix("dlog-agreement-")
-        .tempdir_in(parent)
-        .expect("the current folder can be written");
+    let folder = bench_folder("agreement");
     let runtime = Runtime::new().expect("threads");
     if !has("stalls") {
         rates(&runtime, folder.path(), rounds);

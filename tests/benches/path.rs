@@ -10,11 +10,11 @@ use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::path_writer::{PathWriter, RECORD_BYTES, patient};
 use distributedlog_tests::stack::{Proxy, StoreOf};
 
@@ -32,18 +32,9 @@ fn main() {
     criterion.final_summary();
 }
 
-fn folder() -> tempfile::TempDir {
-    let parent =
-        std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    tempfile::Builder::new()
-        .prefix("dlog-bench-")
-        .tempdir_in(parent)
-        .expect("the current folder can be written")
-}
-
 /// The disk alone: one write and one fdatasync after the other, into preallocated space.
 fn disk_limit(criterion: &mut Criterion) {
-    let folder = folder();
+    let folder = bench_folder("path");
     let mut group = criterion.benchmark_group("limit: write + fdatasync");
     for bytes in [128, 16 * 1024, 256 * 1024] {
         let file =
@@ -156,7 +147,7 @@ fn loopback_limit(criterion: &mut Criterion) {
 }
 
 fn path(criterion: &mut Criterion) {
-    let folder = folder();
+    let folder = bench_folder("path");
     // The proxy's own process; this runtime only hears what it prints.
     let watch = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

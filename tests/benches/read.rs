@@ -32,6 +32,7 @@ use distributedlog_store::uri::Uri;
 use distributedlog_store::{
     Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadLimit, StreamName,
 };
+use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::binary;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -91,11 +92,6 @@ struct Written {
     folder: tempfile::TempDir,
 }
 
-fn folder() -> tempfile::TempDir {
-    let parent = std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(PathBuf::new, PathBuf::from);
-    tempfile::tempdir_in(parent.join(".")).expect("a folder on a disk")
-}
-
 async fn lease(store: &EmbeddedStore, name: &StreamName) -> Lease {
     store.create(name).await.expect("the store is new");
     let owner = Owner {
@@ -111,7 +107,7 @@ async fn lease(store: &EmbeddedStore, name: &StreamName) -> Lease {
 impl Written {
     /// Writes `bytes` to `streams` streams, in turn.
     async fn new(entries: Entries, streams: usize, bytes: usize) -> Self {
-        let folder = folder();
+        let folder = bench_folder("read");
         let store = EmbeddedStore::open(EmbeddedSettings::new(folder.path())).expect("it opens");
         let names: Vec<StreamName> = (0..streams)
             .map(|number| format!("basic-stream-{number}").parse().expect("a name"))

@@ -6,13 +6,13 @@
 //! are made below the current folder, or below `DLOG_BENCH_FOLDER`.
 
 use core::time::Duration;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use distributedlog::WriteState;
 use distributedlog::writer::{Settings, WriteResult};
 use distributedlog_store::uri::Uri;
+use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tests::stack::{Local, Proxy, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
@@ -65,15 +65,6 @@ impl Results {
             Err(_) => self.not_written += 1,
         }
     }
-}
-
-fn folder() -> tempfile::TempDir {
-    let parent =
-        std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let folder = tempfile::Builder::new()
-        .prefix("dlog-restart-")
-        .tempdir_in(parent);
-    folder.expect("the folder can be written")
 }
 
 async fn writer(proxies: &str, timeout: Duration) -> MultiStreamWriter {
@@ -164,7 +155,7 @@ async fn report(writers: JoinSet<(u64, Results)>) {
 
 /// The only proxy, with its store.
 async fn alone(restart: Restart) {
-    let (folder, port) = (folder(), ReservedPort::new());
+    let (folder, port) = (bench_folder("restart"), ReservedPort::new());
     let store = StoreOf::In(folder.path());
     let proxy = Proxy::start(store, port.number(), &[]).await;
     let name = proxy.name();
@@ -189,7 +180,7 @@ async fn alone(restart: Restart) {
 
 /// One of two proxies over the same store, which is not started again.
 async fn one_of_two(signal: Signal, name: &str) {
-    let folder = folder();
+    let folder = bench_folder("restart");
     let local = Local::start(folder.path(), 0).await;
     let uri: Uri = local.uri();
     let (first, second) = (ReservedPort::new(), ReservedPort::new());

@@ -7,11 +7,11 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
 use distributedlog::writer::Settings;
+use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
 use futures_util::{SinkExt, StreamExt, stream};
@@ -45,12 +45,7 @@ fn main() {
 }
 
 async fn parent() {
-    let folder =
-        std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let folder = tempfile::Builder::new()
-        .prefix("dlog-shapes-")
-        .tempdir_in(folder)
-        .expect("the folder can be written");
+    let folder = bench_folder("shapes");
     let proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
     println!("| shape | records | records/s | a second of CPU time | MB resident at most |");
     println!("|---|--:|--:|--:|--:|");

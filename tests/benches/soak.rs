@@ -13,12 +13,13 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use distributedlog::Dlsn;
 use distributedlog_store::{LogStore, Retention, StoreError, StreamInfo, StreamName};
+use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::load::{RawClient, WriteReply};
 use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tests::records::read_all;
@@ -94,12 +95,7 @@ fn main() {
 
 async fn soak() {
     let until = Instant::now() + Duration::from_secs(60 * number("DLOG_SOAK_MINUTES", 1));
-    let parent =
-        std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let folder = tempfile::Builder::new()
-        .prefix("dlog-soak-")
-        .tempdir_in(parent);
-    let folder = folder.expect("the folder can be written");
+    let folder = bench_folder("soak");
     let mut random = Random(number("DLOG_SOAK_SEED", 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let port = ReservedPort::new();
     let mut sums = [Sums::default(), Sums::default()];

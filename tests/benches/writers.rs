@@ -6,9 +6,9 @@
 
 use core::time::Duration;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
+use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -33,12 +33,7 @@ fn main() {
 }
 
 async fn parent() {
-    let folder =
-        std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let folder = tempfile::Builder::new()
-        .prefix("dlog-writers-")
-        .tempdir_in(folder)
-        .expect("the folder can be written");
+    let folder = bench_folder("writers");
     let proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
     println!(
         "| writers | CPU ms each | KiB each, made | after one record | after 1,000 at once \

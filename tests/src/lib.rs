@@ -1,6 +1,7 @@
 //! Harness shared by the tests that cross crates: the built `dlog` as child processes, and a client
 //! that loads a proxy.
 
+pub mod bench_folder;
 pub mod binary;
 pub mod java;
 pub mod limits;
