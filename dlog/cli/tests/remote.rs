@@ -2,6 +2,7 @@
 //! the store.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -112,6 +113,44 @@ fn secrets(user: &User) {
     write("cert.pem", made.cert.pem());
     write("key.pem", made.signing_key.serialize_pem());
     write("token", "a-token-of-32-letters-at-the-least\n".to_owned());
+}
+
+/// Passes requests on to a proxy, without the format that proxies of earlier versions do not know.
+/// Returns its URL. It ends with the process.
+fn earlier_version(url: &str) -> String {
+    const UNKNOWN: &[u8] = b"application/vnd.distributedlog.entries,";
+    let proxy = url.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let pass = move |mut client: TcpStream| -> std::io::Result<()> {
+        let mut server = TcpStream::connect(&proxy)?;
+        let (mut answers, mut to) = (server.try_clone()?, client.try_clone()?);
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut answers, &mut to);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+        let mut bytes = [0; 8 << 10];
+        // A client sends the head of a request at once.
+        loop {
+            let count = client.read(&mut bytes)?;
+            if count == 0 {
+                return server.shutdown(Shutdown::Both);
+            }
+            let request = &mut bytes[..count];
+            let found = request.windows(UNKNOWN.len()).position(|it| it == UNKNOWN);
+            if let Some(at) = found {
+                request[at..at + UNKNOWN.len()].fill(b' ');
+            }
+            server.write_all(request)?;
+        }
+    };
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let pass = pass.clone();
+            std::thread::spawn(move || pass(client));
+        }
+    });
+    format!("http://{address}")
 }
 
 fn text(path: &Path) -> &str {
@@ -229,6 +268,7 @@ fn over_http_commands_print_what_they_print_over_the_store() {
         said.contains("exist already") && said.contains(&url),
         "{said}"
     );
+    let earlier = earlier_version(&url);
     let lines: String = (0..500)
         .map(|number| format!("record {number}\n"))
         .collect();
@@ -261,6 +301,9 @@ fn over_http_commands_print_what_they_print_over_the_store() {
     ] {
         let over = |place: &str| user.prints(&[command, &["--to", place]].concat());
         assert_eq!(over(&url), over(&uri), "{command:?}");
+        // Some of them name the place where they read.
+        let printed = over(&earlier).replace(&earlier, &url);
+        assert_eq!(printed, over(&url), "{command:?}, as lines");
     }
     let merged = [
         "multi-reader",
@@ -278,6 +321,7 @@ fn over_http_commands_print_what_they_print_over_the_store() {
         lines
     };
     assert_eq!(sorted(&url), sorted(&uri));
+    assert_eq!(sorted(&earlier), sorted(&uri));
     let set = [
         "tool",
         "retention",

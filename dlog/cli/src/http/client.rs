@@ -157,10 +157,15 @@ impl HttpClient {
     ///
     /// # Errors
     /// There is no response.
-    pub(super) async fn open(&self, path: &str) -> Result<hyper::Response<Incoming>, AskError> {
+    pub(super) async fn open(
+        &self,
+        path: &str,
+        accept: &str,
+    ) -> Result<hyper::Response<Incoming>, AskError> {
         let opening = async {
             let mut sender = self.connect().await.map_err(AskError::NotSent)?;
-            let request = self.request(&Method::GET, path, &[], Bytes::new())?;
+            let accept = [("accept", accept.to_owned())];
+            let request = self.request(&Method::GET, path, &accept, Bytes::new())?;
             let response = sender.send_request(request).await;
             response.map_err(|error| AskError::Unanswered(chain(&error)))
         };

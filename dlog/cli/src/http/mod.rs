@@ -4,6 +4,7 @@
 mod client;
 mod lines;
 mod read;
+mod received;
 mod store;
 
 pub(crate) use client::{AskError, HttpAnswer, HttpClient, escape};

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::client::{AskError, HttpAnswer, chain, escape};
-use super::lines::{Assembly, Line, LineBuffer, parse_position};
+use super::received::{ACCEPTED, Received, Taken};
 use super::store::{HttpStore, path_of, position_text};
 use distributedlog_store::{Dlsn, ReadBatch, ReadLimit, StoreError, StoredEntry, StreamName};
 
@@ -25,8 +25,9 @@ const MAX_PROBLEM_BYTES: usize = 64 << 10;
 /// The response to a read, and what was taken from it.
 pub(super) struct Cursor {
     body: Incoming,
-    lines: LineBuffer,
-    assembly: Assembly,
+    received: Received,
+    /// Position behind the last record that was taken.
+    reached: Dlsn,
     /// Position that the next batch must begin at for this response to go on.
     next: Dlsn,
     created_unix_ms: u64,
@@ -73,7 +74,7 @@ impl HttpStore {
             .gather(stream, &mut cursor, from, &limit, deadline)
             .await?;
         if !gathered.entries.is_empty() {
-            cursor.next = cursor.assembly.next;
+            cursor.next = cursor.reached;
         }
         let batch = ReadBatch {
             entries: gathered.entries,
@@ -121,7 +122,7 @@ impl HttpStore {
         let position = escape(&position);
         let query =
             format!("/records?follow={follows}&heartbeat_ms={HEARTBEAT_MS}&from={position}");
-        let response = self.client.open(&path_of(stream, &query)).await;
+        let response = self.client.open(&path_of(stream, &query), ACCEPTED).await;
         let response = response.map_err(|error| StoreError::Unreachable {
             address: self.client.url().to_owned(),
             detail: match error {
@@ -129,12 +130,13 @@ impl HttpStore {
             },
         })?;
         let status = response.status();
+        let received = Received::of(response.headers());
         let body = response.into_body();
         if status == StatusCode::OK {
             return Ok(Some(Cursor {
                 body,
-                lines: LineBuffer::default(),
-                assembly: Assembly::from(from),
+                received,
+                reached: from,
                 next: from,
                 created_unix_ms: created.unwrap_or_default(),
                 follows,
@@ -167,13 +169,9 @@ impl HttpStore {
             start: from,
         };
         loop {
-            let line = cursor
-                .lines
-                .pop()
-                .map_err(|detail| self.no_proxy(&detail))?;
-            if let Some(line) = line.filter(|line| !line.is_empty()) {
-                let line = Line::parse(&line).map_err(|detail| self.no_proxy(&detail))?;
-                self.take(stream, cursor, from, &line, &mut gathered)?;
+            let taken = cursor.received.pop();
+            if let Some(taken) = taken.map_err(|detail| self.no_proxy(&detail))? {
+                self.take(stream, cursor, from, taken, &mut gathered)?;
                 if gathered.bytes >= limit.max_bytes {
                     return Ok(gathered);
                 }
@@ -203,7 +201,7 @@ impl HttpStore {
             match frame {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        cursor.lines.push(&data);
+                        cursor.received.push(&data);
                     }
                 }
                 Some(Err(error)) => return Err(self.lost(chain(&error))),
@@ -217,18 +215,14 @@ impl HttpStore {
         stream: &StreamName,
         cursor: &mut Cursor,
         from: Dlsn,
-        line: &Line,
+        taken: Taken,
         gathered: &mut Gathered,
     ) -> Result<(), StoreError> {
-        match line.event.as_str() {
-            "record" | "malformed" => {
-                let taken = cursor.assembly.take(line);
-                let taken = taken.map_err(|detail| self.no_proxy(&detail))?;
-                let Some((entry, start)) = taken else {
-                    return Ok(());
-                };
+        match taken {
+            Taken::Entry { entry, start, next } => {
+                cursor.reached = next;
                 // Those before the position, at the beginning of its entry.
-                if cursor.assembly.next <= from {
+                if next <= from {
                     return Ok(());
                 }
                 // A set whose beginning is truncated.
@@ -239,25 +233,21 @@ impl HttpStore {
                 gathered.entries.push(entry);
                 Ok(())
             }
-            "heartbeat" => {
-                if let Some(Ok((_, Some(created)))) = line.next.as_deref().map(parse_position) {
-                    cursor.created_unix_ms = created;
-                }
+            Taken::Created(created_unix_ms) => {
+                cursor.created_unix_ms = created_unix_ms;
                 Ok(())
             }
-            "end" => {
+            Taken::End { reason, detail } => {
                 cursor.ended = true;
-                match line.reason.as_deref().unwrap_or_default() {
+                match reason.as_str() {
                     "caught_up" | "limit" => Ok(()),
                     "deleted" | "recreated" => Err(StoreError::StreamNotFound(stream.clone())),
                     reason => {
-                        let detail = line.detail.as_deref().unwrap_or(reason);
+                        let detail = detail.as_deref().unwrap_or(reason);
                         Err(self.lost(format!("it ended the read: {detail}")))
                     }
                 }
             }
-            // Of a later version.
-            _ => Ok(()),
         }
     }
 
