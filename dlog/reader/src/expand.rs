@@ -3,13 +3,14 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use distributedlog::Dlsn;
 use distributedlog::wire::record_set::{
-    Codec, Header, LENGTH_BYTES, RecordSet, RecordSetError, SetIdentity,
+    Codec, HEADER_BYTES, Header, LENGTH_BYTES, RecordSet, RecordSetError, SetIdentity,
 };
 #[cfg(feature = "store")]
 use distributedlog_store::StoredEntry;
 
 use super::entries::StoredRecord;
 use super::event::{MalformedSet, ReadEvent, Record};
+use super::run::{Cut, RecordRun};
 
 /// Appends the records of `entry` at and after `start` to `events`, in order.
 #[cfg(feature = "store")]
@@ -52,45 +53,91 @@ pub(super) fn record(stored: &StoredRecord, start: Dlsn, events: &mut VecDeque<R
     }
 }
 
+/// Returns a record or the records of a set as one run.
+///
+/// # Errors
+///
+/// The set is damaged.
+pub(super) fn run(stored: &StoredRecord) -> Result<RecordRun, String> {
+    if !stored.is_record_set {
+        let (dlsn, payload) = (stored.dlsn, stored.payload.clone());
+        let record = Record::new(dlsn, payload, stored.written_unix_ms);
+        return Ok(RecordRun::alone(record));
+    }
+    let OpenSet { records, identity } = open(stored)?;
+    let (dlsn, written) = (stored.dlsn, stored.written_unix_ms);
+    Ok(RecordRun::of_set(
+        dlsn,
+        written,
+        identity,
+        records,
+        stored.slots,
+    ))
+}
+
+/// A set whose records were checked.
+struct OpenSet {
+    /// The records, each behind its length, and what follows them. They share the memory of the
+    /// set, or are its decompressed payload.
+    records: Bytes,
+    identity: Option<SetIdentity>,
+}
+
+/// Checks a set from end to end.
+///
+/// # Errors
+///
+/// The set is damaged.
+fn open(stored: &StoredRecord) -> Result<OpenSet, String> {
+    let damaged = |error: RecordSetError| error.to_string();
+    let counted = |set: &RecordSet<'_>| {
+        if set.len() == stored.slots as usize {
+            return Ok(set.identity());
+        }
+        Err(format!("its header counts {} records", set.len()))
+    };
+    let header = Header::parse(&stored.payload).map_err(damaged)?;
+    match header.codec {
+        Codec::None => {
+            let set = RecordSet::parse(&stored.payload, &mut []).map_err(damaged)?;
+            Ok(OpenSet {
+                identity: counted(&set)?,
+                records: stored.payload.slice(HEADER_BYTES..),
+            })
+        }
+        Codec::Lz4 => {
+            // Bounded: the header's parser refuses payloads beyond a record set's limit.
+            let mut payload = vec![0; header.payload_bytes];
+            let set = RecordSet::parse(&stored.payload, &mut payload).map_err(damaged)?;
+            Ok(OpenSet {
+                identity: counted(&set)?,
+                records: payload.into(),
+            })
+        }
+    }
+}
+
 /// Appends the records of a set. They share the memory of the set, or of its decompressed payload.
 ///
 /// # Errors
 ///
 /// The set is damaged: none of its records was appended.
 fn set(stored: &StoredRecord, start: Dlsn, events: &mut VecDeque<ReadEvent>) -> Result<(), String> {
-    let damaged = |error: RecordSetError| error.to_string();
-    let counted = |records: usize| {
-        if records == stored.slots as usize {
-            return Ok(());
-        }
-        Err(format!("its header counts {records} records"))
+    let OpenSet {
+        records: bytes,
+        identity,
+    } = open(stored)?;
+    let mut at = 0;
+    let cut = Cut {
+        bytes: &bytes,
+        left: stored.slots,
     };
-    let header = Header::parse(&stored.payload).map_err(damaged)?;
-    match header.codec {
-        Codec::None => {
-            let set = RecordSet::parse(&stored.payload, &mut []).map_err(damaged)?;
-            counted(set.len())?;
-            let payloads = set.records().map(|record| stored.payload.slice_ref(record));
-            records(payloads, set.identity(), stored, start, events);
-        }
-        Codec::Lz4 => {
-            // Bounded: the header's parser refuses payloads beyond a record set's limit.
-            let mut payload = vec![0; header.payload_bytes];
-            let set = RecordSet::parse(&stored.payload, &mut payload).map_err(damaged)?;
-            counted(set.len())?;
-            let identity = set.identity();
-            let lengths: Vec<usize> = set.records().map(<[u8]>::len).collect();
-            let payload = Bytes::from(payload);
-            let mut at = 0;
-            let cut = |length| {
-                let start = at + LENGTH_BYTES;
-                at = start + length;
-                payload.slice(start..at)
-            };
-            let payloads = lengths.into_iter().map(cut);
-            records(payloads, identity, stored, start, events);
-        }
-    }
+    let payloads = cut.map(|record| {
+        let begin = at + LENGTH_BYTES;
+        at = begin + record.len();
+        bytes.slice(begin..at)
+    });
+    records(payloads, identity, stored, start, events);
     Ok(())
 }
 

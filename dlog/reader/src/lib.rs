@@ -63,6 +63,8 @@ mod position;
 #[cfg(any(feature = "http", feature = "store"))]
 mod reader;
 #[cfg(any(feature = "http", feature = "store"))]
+mod run;
+#[cfg(any(feature = "http", feature = "store"))]
 mod source;
 #[cfg(any(feature = "http", feature = "store"))]
 mod start;
@@ -83,6 +85,8 @@ pub use reader::{
     BuildError, FaultKind, MultiStreamReader, MultiStreamReaderBuilder, ReadError, ReaderStats,
     RecordBatch, StreamFault, StreamLag, StreamRecord, StreamStats,
 };
+#[cfg(any(feature = "http", feature = "store"))]
+pub use run::{RecordRun, StreamRun};
 #[cfg(feature = "http")]
 pub use source::HttpSource;
 #[cfg(any(feature = "http", feature = "store"))]

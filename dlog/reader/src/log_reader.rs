@@ -1,14 +1,19 @@
+mod ahead;
+
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
 
-use distributedlog_store::{LogStore, ReadLimit, StoreError, StoredEntry, StreamName};
+use distributedlog_store::{LogStore, ReadBatch, ReadLimit, StoreError, StoredEntry, StreamName};
 
 use super::entries::StoredRecord;
 use super::event::ReadEvent;
 use super::expand;
+use super::run::RecordRun;
+use ahead::ReadAhead;
 
 /// Maximum payload bytes of one read of the store, unless a reader is given another number: 1 MiB.
 /// Bounds the memory of a reader.
@@ -17,6 +22,9 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Maximum wait of one read at the end of a stream: 30 s. The next append ends the wait, so the
 /// value does not delay records; it bounds how long the store keeps a read.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
+
+/// Payload bytes from which a batch is taken for one that others follow.
+const MIN_FULL_BYTES: usize = 64 << 10;
 
 /// A reader that delivers the records of one stream in order.
 ///
@@ -57,6 +65,10 @@ pub struct LogReader {
     entries: VecDeque<StoredEntry>,
     /// Records of the last expanded entry that were not delivered yet.
     ready: VecDeque<ReadEvent>,
+    /// True if a batch is read while the one before it is delivered.
+    reads_ahead: bool,
+    /// The read of the next batch, from `fetch` on, if it was begun.
+    ahead: Option<ReadAhead>,
 }
 
 impl LogReader {
@@ -73,7 +85,18 @@ impl LogReader {
             created_unix_ms: None,
             entries: VecDeque::new(),
             ready: VecDeque::new(),
+            reads_ahead: false,
+            ahead: None,
         }
+    }
+
+    /// Lets the store read the next batch while the last one is delivered, in a task of the tokio
+    /// runtime; without one nothing is read ahead. The reader then holds up to two batches. Nothing
+    /// is read ahead at the end of a stream, and no more when the reader is dropped.
+    #[must_use]
+    pub const fn reading_ahead(mut self) -> Self {
+        self.reads_ahead = true;
+        self
     }
 
     /// Returns the stream's name.
@@ -168,6 +191,35 @@ impl LogReader {
         self.ready.pop_front()
     }
 
+    /// Takes the next records that were already read as one run: those of a whole set of at most
+    /// `most` records, or one that was written alone. `None` if nothing is buffered, or if
+    /// [`next_buffered`](Self::next_buffered) must be asked for what is: a set that is larger, that
+    /// is damaged, of which a part was delivered or is before the start, or that shares its entry
+    /// with others.
+    pub fn next_buffered_run(&mut self, most: NonZeroUsize) -> Option<RecordRun> {
+        if !self.ready.is_empty() {
+            return None;
+        }
+        let entry = self.entries.front()?;
+        let [record] = &entry.records[..] else {
+            return None;
+        };
+        let slots = record.slots as usize;
+        if entry.dlsn < self.start || !(1..=most.get()).contains(&slots) {
+            return None;
+        }
+        let run = expand::run(&StoredRecord {
+            dlsn: entry.dlsn,
+            written_unix_ms: entry.written_unix_ms,
+            slots: record.slots,
+            is_record_set: record.is_record_set,
+            payload: record.payload.clone(),
+        });
+        let run = run.ok()?;
+        self.entries.pop_front();
+        Some(run)
+    }
+
     /// Returns true if something is read and not delivered; all of it may be before the start.
     #[must_use]
     pub fn has_buffered(&self) -> bool {
@@ -213,6 +265,7 @@ impl LogReader {
     /// Drops what is read and not delivered; it is read again.
     pub fn drop_buffered(&mut self) {
         self.fetch = self.position();
+        self.ahead = None;
         self.entries = VecDeque::new();
         self.ready = VecDeque::new();
     }
@@ -241,13 +294,31 @@ impl LogReader {
             self.ready.is_empty() && self.entries.is_empty(),
             "a batch is delivered before the next one is read"
         );
-        let limit = ReadLimit {
+        if let Some(ahead) = &mut self.ahead {
+            // It stays there if this future is dropped.
+            let batch = ahead.batch().await;
+            self.ahead = None;
+            // An error or an end may be over by now: the read below meets them again.
+            if let Some(batch) = batch {
+                return self.accept(batch);
+            }
+        }
+        // A future that is dropped here has changed nothing.
+        let limit = self.limit(wait);
+        let batch = self.store.read(&self.stream, self.fetch, limit).await?;
+        self.accept(batch)
+    }
+
+    const fn limit(&self, wait: Duration) -> ReadLimit {
+        ReadLimit {
             max_bytes: self.batch_bytes,
             wait,
             created_unix_ms: self.created_unix_ms,
-        };
-        // The only await: a future that is dropped here has changed nothing.
-        let batch = self.store.read(&self.stream, self.fetch, limit).await?;
+        }
+    }
+
+    /// Takes a batch that was read. Returns true if it has entries.
+    fn accept(&mut self, batch: ReadBatch) -> Result<bool, StoreError> {
         let has_entries = !batch.entries.is_empty();
         if batch.next < self.fetch || (has_entries && batch.next == self.fetch) {
             let detail = format!(
@@ -264,6 +335,12 @@ impl LogReader {
         self.start = batch.start.max(self.fetch);
         self.fetch = batch.next;
         self.entries = batch.entries.into();
+        // A small batch is that of an end: a read behind it would find nothing.
+        let enough = (self.batch_bytes / 2).min(MIN_FULL_BYTES);
+        if self.reads_ahead && self.buffered_bytes() >= enough {
+            let (store, stream) = (Arc::clone(&self.store), self.stream.clone());
+            self.ahead = ReadAhead::begin(store, stream, self.fetch, self.limit(Duration::ZERO));
+        }
         Ok(has_entries)
     }
 }

@@ -2,7 +2,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use distributedlog::Dlsn;
-use distributedlog_reader::StreamRecord;
+use distributedlog_reader::{StreamRecord, StreamRun};
 use distributedlog_store::utc;
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ pub(super) struct Printer<'a> {
     delimiter: Vec<u8>,
     is_terminal: bool,
     output: &'a Output,
-    /// Bounded: [`LARGE_WRITE`] and a record.
+    /// Bounded: [`LARGE_WRITE`] and a record, or the records of a set.
     buffer: Vec<u8>,
 }
 
@@ -88,15 +88,48 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// Returns true if nothing but payloads is printed, so that runs can be.
+    pub(super) const fn prints_payloads(&self) -> bool {
+        match self.layout {
+            Layout::Format(RecordFormat::Json) | Layout::Template(_) => false,
+            Layout::Format(_) | Layout::LengthPrefixed => true,
+        }
+    }
+
+    /// Adds the payloads of a run, and writes what was added if it is much. Adds nothing unless
+    /// [payloads are printed](Self::prints_payloads).
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub(super) fn print_run(&mut self, it: &StreamRun) -> Result<(), CliError> {
+        for (_, payload) in it.run.iter() {
+            self.add_payload(payload);
+            self.add_delimiter();
+        }
+        self.write_if_large()
+    }
+
     /// Adds a record, and writes what was added if it is much.
     ///
     /// # Errors
     /// The output cannot be written.
     pub(super) fn print(&mut self, it: &StreamRecord) -> Result<(), CliError> {
-        let payload = &it.record.payload;
+        match &self.layout {
+            Layout::Format(RecordFormat::Json) => {
+                push_json(it, self.is_terminal, &mut self.buffer);
+            }
+            Layout::Template(template) => {
+                template.format(it, self.is_terminal, &mut self.buffer);
+            }
+            Layout::Format(_) | Layout::LengthPrefixed => self.add_payload(&it.record.payload),
+        }
+        self.add_delimiter();
+        self.write_if_large()
+    }
+
+    fn add_payload(&mut self, payload: &[u8]) {
         let buffer = &mut self.buffer;
         match &self.layout {
-            Layout::Format(RecordFormat::None) => return Ok(()),
             Layout::Format(RecordFormat::Text) if self.is_terminal => {
                 let text = String::from_utf8_lossy(payload);
                 buffer.extend_from_slice(harmless(&text).as_bytes());
@@ -108,15 +141,23 @@ impl<'a> Printer<'a> {
             Layout::Format(RecordFormat::Base64) => {
                 buffer.extend_from_slice(STANDARD.encode(payload).as_bytes());
             }
-            Layout::Format(RecordFormat::Json) => push_json(it, self.is_terminal, buffer),
-            Layout::Template(template) => template.format(it, self.is_terminal, buffer),
+            Layout::Format(RecordFormat::None | RecordFormat::Json) | Layout::Template(_) => {}
             Layout::LengthPrefixed => {
                 let length = u32::try_from(payload.len()).expect("a record has at most 1 MB");
                 buffer.extend_from_slice(&length.to_be_bytes());
                 buffer.extend_from_slice(payload);
             }
         }
-        self.buffer.extend_from_slice(&self.delimiter);
+    }
+
+    fn add_delimiter(&mut self) {
+        match self.delimiter[..] {
+            [byte] => self.buffer.push(byte),
+            ref bytes => self.buffer.extend_from_slice(bytes),
+        }
+    }
+
+    fn write_if_large(&mut self) -> Result<(), CliError> {
         if self.buffer.len() >= LARGE_WRITE {
             self.flush()
         } else {

@@ -1,10 +1,11 @@
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use distributedlog_reader::{
-    MergeSettings, MultiStreamReader, ReadError, ReadFrom, Source, StreamRecord,
+    MergeSettings, MultiStreamReader, ReadError, ReadFrom, Source, StreamRecord, StreamRun,
 };
 use distributedlog_store::{StoreError, StreamName};
 use futures_util::FutureExt as _;
@@ -23,8 +24,15 @@ use super::start::Start;
 
 /// Interval at which the position is saved while records come.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
-/// Number of records after which signals are looked at while more can be had without waiting.
+/// Number of records, or of sets, after which signals are looked at while more can be had without
+/// waiting.
 const BETWEEN_LOOKS: u32 = 256;
+
+/// What is printed at once.
+enum Next {
+    Record(StreamRecord),
+    Run(StreamRun),
+}
 
 /// Records that were printed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +52,10 @@ struct Session<'a> {
     /// Bounded: by the streams of a reader.
     sums: BTreeMap<Arc<str>, Sums>,
     left: u64,
+    /// True if sums are shown.
+    counts: bool,
+    /// True if records are looked at one by one.
+    looks: bool,
     progress: ProgressLine,
     started: Instant,
 }
@@ -112,15 +124,18 @@ impl Reading {
         let reader = builder.build();
         let reader = reader.map_err(|error| CliError::usage(error.to_string()))?;
         let now = Instant::now();
+        let printer = Printer::new(self, output);
         Ok(Session {
             reading: self,
             reader,
-            printer: Printer::new(self, output),
+            looks: self.grep.is_some() || !printer.prints_payloads(),
+            printer,
             file,
             saved: now,
             until_unix_ms: self.until.map(super::super::since::Since::unix_ms),
             sums: BTreeMap::new(),
             left: self.count.unwrap_or(u64::MAX),
+            counts: self.stats || self.format == super::format::RecordFormat::None,
             progress: ProgressLine::new(),
             started: now,
         })
@@ -180,7 +195,7 @@ impl Session<'_> {
         let mut without_waiting = 0;
         while self.left > 0 {
             if without_waiting < BETWEEN_LOOKS
-                && let Some(next) = self.reader.next().now_or_never()
+                && let Some(next) = self.next().now_or_never()
             {
                 without_waiting += 1;
                 if !self.take(next)? {
@@ -198,7 +213,7 @@ impl Session<'_> {
             tokio::select! {
                 biased;
                 () = shutdown.requested() => break,
-                next = self.reader.next() => if !self.take(next)? {
+                next = self.next() => if !self.take(next)? {
                     break;
                 },
                 () = &mut until => break,
@@ -223,38 +238,73 @@ impl Session<'_> {
         }
     }
 
-    /// Prints a record. Returns false at the end of all streams.
-    fn take(&mut self, next: Option<Result<StreamRecord, ReadError>>) -> Result<bool, CliError> {
-        let it = match next {
+    /// Returns the next record, or the next run if records are not looked at one by one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    async fn next(&mut self) -> Option<Result<Next, ReadError>> {
+        if self.looks {
+            let next = self.reader.next().await?;
+            return Some(next.map(Next::Record));
+        }
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let most = NonZeroUsize::new(left).unwrap_or(NonZeroUsize::MIN);
+        let next = self.reader.next_run(most).await?;
+        Some(next.map(Next::Run))
+    }
+
+    /// Prints what was read. Returns false at the end of all streams.
+    fn take(&mut self, next: Option<Result<Next, ReadError>>) -> Result<bool, CliError> {
+        match next {
             None => return Ok(false),
             Some(Err(error)) => return Err(CliError::failure(error.to_string())),
-            Some(Ok(it)) => it,
-        };
-        let late = self
-            .until_unix_ms
-            .is_some_and(|until| it.record.written_unix_ms > until);
-        if late || !self.reading.wants(&it.record.payload) {
-            return Ok(true);
+            Some(Ok(Next::Record(it))) => {
+                let payload = &it.record.payload;
+                if !self.is_late(it.record.written_unix_ms) && self.reading.wants(payload) {
+                    self.printer.print(&it)?;
+                    self.count(&it.stream, 1, || payload.len());
+                }
+            }
+            Some(Ok(Next::Run(it))) => {
+                let run = &it.run;
+                if !self.is_late(run.written_unix_ms) {
+                    self.printer.print_run(&it)?;
+                    let bytes = || run.iter().map(|(_, payload)| payload.len()).sum();
+                    self.count(&it.stream, run.len(), bytes);
+                }
+            }
         }
-        self.printer.print(&it)?;
-        self.left -= 1;
-        let bytes = it.record.payload.len() as u64;
-        match self.sums.get_mut(&it.stream) {
-            Some(sums) => *sums = sums.plus(bytes),
-            None => drop(self.sums.insert(it.stream, Sums::default().plus(bytes))),
+        Ok(true)
+    }
+
+    fn is_late(&self, written_unix_ms: u64) -> bool {
+        self.until_unix_ms
+            .is_some_and(|until| written_unix_ms > until)
+    }
+
+    /// Counts records that were printed.
+    fn count(&mut self, stream: &Arc<str>, records: usize, bytes: impl FnOnce() -> usize) {
+        self.left -= records as u64;
+        if !self.counts {
+            return;
+        }
+        let more = Sums {
+            records: records as u64,
+            bytes: bytes() as u64,
+        };
+        match self.sums.get_mut(stream) {
+            Some(sums) => *sums = sums.plus(more),
+            None => drop(self.sums.insert(Arc::clone(stream), more)),
         }
         if self.reading.format == super::format::RecordFormat::None {
             let (total, started) = (self.total(), self.started);
             self.progress.show(|| total.text(started.elapsed()));
         }
-        Ok(true)
     }
 
     fn total(&self) -> Sums {
-        self.sums.values().fold(Sums::default(), |all, one| Sums {
-            records: all.records + one.records,
-            bytes: all.bytes + one.bytes,
-        })
+        let sums = self.sums.values().copied();
+        sums.fold(Sums::default(), Sums::plus)
     }
 
     /// Saves the position if a second has passed.
@@ -302,10 +352,10 @@ impl Session<'_> {
 }
 
 impl Sums {
-    const fn plus(self, bytes: u64) -> Self {
+    const fn plus(self, other: Self) -> Self {
         Self {
-            records: self.records + 1,
-            bytes: self.bytes + bytes,
+            records: self.records + other.records,
+            bytes: self.bytes + other.bytes,
         }
     }
 

@@ -1,11 +1,13 @@
 use bytes::Bytes;
+use core::num::NonZeroUsize;
 use std::ffi::OsString;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
+use distributedlog::wire::record_set::RecordSetBuilder;
 use distributedlog_reader::Record;
 use distributedlog_reader::{MultiStreamReader, StreamRecord};
-use distributedlog_store::StreamName;
+use distributedlog_store::{EntryRecord, StreamName};
 use distributedlog_testkit::store::MemoryStore;
 
 use super::super::args::{Cli, Command};
@@ -84,6 +86,56 @@ async fn a_record_is_printed_in_each_format() {
     }
     let json = printed("--format|json", b"\xff\0").await;
     assert!(json.contains("\"payload_base64\":\"/wA=\""), "{json}");
+}
+
+#[tokio::test]
+async fn the_records_of_a_run_are_printed_as_they_are_one_by_one() {
+    let mut buffer = vec![0; 256];
+    let mut builder = RecordSetBuilder::new(buffer.len(), false);
+    for record in ["first", "", "caf\u{e9}"] {
+        let appended = builder.append(&mut buffer, record.as_bytes());
+        appended.expect("it fits");
+    }
+    let set = EntryRecord {
+        slots: builder.record_count(),
+        payload: Bytes::copy_from_slice(builder.finish(&mut buffer, None)),
+        is_record_set: true,
+    };
+    let store = MemoryStore::new();
+    let stream = StreamName::new("s").expect("a name");
+    for entry in 0..2 {
+        store.put(&stream, Dlsn::new(1, entry, 0), vec![set.clone()]);
+    }
+    let reader = || {
+        let store: Arc<dyn distributedlog_store::LogStore> = store.clone();
+        let reader = MultiStreamReader::builder(store).streams(["s"]);
+        reader.follow(false).build().expect("valid")
+    };
+    for flags in [
+        "",
+        "--format|raw|-d|\\0",
+        "--format|hex",
+        "--length-prefixed",
+    ] {
+        let captured = [CapturedOutput::default(), CapturedOutput::default()];
+        let outputs = captured.each_ref().map(CapturedOutput::output);
+        let reading = reading(flags).expect(flags);
+        let [mut printer, mut of_runs] = outputs.each_ref().map(|it| Printer::new(&reading, it));
+        assert!(of_runs.prints_payloads(), "{flags}");
+        let (mut reader, mut runs) = (reader(), reader());
+        while let Some(record) = reader.next().await {
+            let printed = printer.print(&record.expect("it is readable"));
+            printed.expect("it takes all");
+        }
+        while let Some(run) = runs.next_run(NonZeroUsize::MAX).await {
+            let printed = of_runs.print_run(&run.expect("it is readable"));
+            printed.expect("it takes all");
+        }
+        printer.flush().expect("it takes all");
+        of_runs.flush().expect("it takes all");
+        let [expected, found] = captured.map(|it| it.text());
+        assert!(!found.is_empty() && found == expected, "{flags}: {found}");
+    }
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use core::num::NonZeroUsize;
+use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
@@ -79,7 +81,8 @@ impl Args {
                 Arc::clone(store),
                 name.clone(),
                 self.start.unwrap_or(Dlsn::INITIAL),
-            );
+            )
+            .reading_ahead();
             let counted = count_records(reader, name, self.end)
                 .await
                 .map_err(|error| self.uri.error(&error))?;
@@ -120,8 +123,20 @@ async fn count_records(
         damaged_sets: 0,
     };
     let mut progress = ProgressLine::new();
-    while let Some(event) = reader.next_available().await? {
+    loop {
         progress.show(|| format!("{name}: {} records so far", counted.records));
+        // Records behind the end are told apart one by one.
+        if end.is_none()
+            && let Some(run) = reader.next_buffered_run(NonZeroUsize::MAX)
+        {
+            counted.records += run.len() as u64;
+            continue;
+        }
+        let event = match reader.next_buffered() {
+            Some(event) => event,
+            None if reader.fill(Duration::ZERO).await? => continue,
+            None => break,
+        };
         if end.is_some_and(|end| event.dlsn() > end) {
             break;
         }

@@ -1,3 +1,6 @@
+use core::fmt::Write as _;
+use core::num::NonZeroUsize;
+use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
@@ -117,6 +120,7 @@ impl Args {
             (None, None) => self.from,
         };
         let reader = LogReader::new(store, self.stream.clone(), from.in_stream(&info));
+        let reader = reader.reading_ahead();
         let output = output.collecting();
         let printed = self.print_all(&output, reader).await;
         // Also in front of an error: the records before it.
@@ -132,27 +136,44 @@ impl Args {
 
     /// Prints the reader's records up to the end or the limit. Returns the number of damaged sets.
     async fn print_all(&self, output: &Output, mut reader: LogReader) -> Result<u64, CliError> {
-        let (mut printed, mut damaged) = (0, 0_u64);
-        let mut time = WrittenTime::default();
+        let (mut left, mut damaged) = (self.limit.unwrap_or(u64::MAX), 0_u64);
+        let mut lines = Lines::default();
         let mut progress = ProgressLine::new();
-        while self.limit != Some(printed) {
+        while left > 0 {
+            if self.format == Format::Text
+                && let Some(run) = reader.next_buffered_run(at_most(left))
+            {
+                for (dlsn, payload) in run.iter() {
+                    self.add_lines(output, dlsn, run.written_unix_ms, payload, &mut lines);
+                    if lines.text.len() >= MANY_LINES {
+                        lines.write(output)?;
+                    }
+                }
+                lines.write(output)?;
+                left -= run.len() as u64;
+                let printed = self.limit.unwrap_or(u64::MAX) - left;
+                if !output.is_terminal() {
+                    progress.show(|| format!("{printed} records"));
+                }
+                continue;
+            }
             let next = match reader.next_buffered() {
                 Some(event) => Some(event),
                 None => {
                     // The store may take its time.
                     output.flush()?;
-                    let next = reader.next_available().await;
-                    next.map_err(|error| self.uri.error(&error))?
+                    let filled = reader.fill(Duration::ZERO).await;
+                    if filled.map_err(|error| self.uri.error(&error))? {
+                        continue;
+                    }
+                    None
                 }
             };
             match next {
                 None => break,
                 Some(ReadEvent::Record(record)) => {
-                    self.print(output, &record, &mut time)?;
-                    printed += 1;
-                    if !output.is_terminal() {
-                        progress.show(|| format!("{printed} records"));
-                    }
+                    self.print(output, &record, &mut lines)?;
+                    left -= 1;
                 }
                 Some(ReadEvent::Malformed(set)) => {
                     tracing::error!("stream {}: {set}; skipped", self.stream);
@@ -163,30 +184,69 @@ impl Args {
         Ok(damaged)
     }
 
-    fn print(
-        &self,
-        output: &Output,
-        record: &Record,
-        time: &mut WrittenTime,
-    ) -> Result<(), CliError> {
+    fn print(&self, output: &Output, record: &Record, lines: &mut Lines) -> Result<(), CliError> {
         if self.format == Format::Json {
             return record_text::print(output, Format::Json, &self.stream, record);
         }
-        let mut text = format!(
-            "Record (dlsn = {}, bytes = {}, written = {})",
-            record.dlsn,
-            record.payload.len(),
-            time.text(record.written_unix_ms)
-        );
+        let Record {
+            dlsn,
+            written_unix_ms,
+            ref payload,
+            ..
+        } = *record;
+        self.add_lines(output, dlsn, written_unix_ms, payload, lines);
+        lines.write(output)
+    }
+
+    /// Adds the lines of a record.
+    fn add_lines(
+        &self,
+        output: &Output,
+        dlsn: Dlsn,
+        written_unix_ms: u64,
+        payload: &[u8],
+        lines: &mut Lines,
+    ) {
+        let Lines { text, time } = lines;
+        let (bytes, written) = (payload.len(), time.text(written_unix_ms));
+        writeln!(
+            text,
+            "Record (dlsn = {dlsn}, bytes = {bytes}, written = {written})"
+        )
+        .expect("a text takes everything");
         if !self.skip_payload {
-            text.push('\n');
             text.push_str(&if self.hex {
-                hex(&record.payload)
+                hex(payload)
             } else {
-                output.payload_text(&record.payload)
+                output.payload_text(payload)
             });
+            text.push('\n');
         }
-        output.line(text)
+    }
+}
+
+/// Size in bytes from which lines are written.
+const MANY_LINES: usize = 64 << 10;
+
+/// Returns the limit of a run.
+fn at_most(left: u64) -> NonZeroUsize {
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    NonZeroUsize::new(left).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Lines that are written at once.
+#[derive(Default)]
+struct Lines {
+    /// Bounded: [`MANY_LINES`] and a record.
+    text: String,
+    time: WrittenTime,
+}
+
+impl Lines {
+    fn write(&mut self, output: &Output) -> Result<(), CliError> {
+        let written = output.write(self.text.as_bytes());
+        self.text.clear();
+        written
     }
 }
 

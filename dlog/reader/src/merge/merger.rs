@@ -1,8 +1,11 @@
+use core::num::NonZeroUsize;
 use core::task::{Context, Poll};
 
 use distributedlog::merge::{Deduplicator, Delivery};
+use distributedlog::wire::record_set::SetIdentity;
 
 use crate::event::ReadEvent;
+use crate::run::RecordRun;
 
 /// Maximum number of sets delivered from buffers before the streams that wait for their source are
 /// polled again: a stream with full buffers does not starve the others.
@@ -31,6 +34,24 @@ pub struct MergeCounters {
     pub writers_forgotten: u64,
 }
 
+impl MergeCounters {
+    /// Counts records about which this was decided. Returns true if they are to be delivered.
+    const fn count(&mut self, delivery: Delivery, records: u64) -> bool {
+        match delivery {
+            Delivery::First => self.delivered += records,
+            Delivery::Unknown => {
+                self.delivered += records;
+                self.beyond_window += records;
+            }
+            Delivery::Duplicate => {
+                self.duplicates_dropped += records;
+                return false;
+            }
+        }
+        true
+    }
+}
+
 /// One stream of a merged reader.
 pub(crate) trait MergeInput {
     /// Error of a read.
@@ -39,11 +60,25 @@ pub(crate) trait MergeInput {
     /// Returns the next event that was already read.
     fn buffered(&mut self) -> Option<ReadEvent>;
 
+    /// Returns the next records that were already read, if they can be delivered as one run of at
+    /// most `most`. Otherwise [`buffered`](Self::buffered) has what comes next.
+    fn buffered_run(&mut self, most: NonZeroUsize) -> Option<RecordRun> {
+        let _ = most;
+        None
+    }
+
     /// Returns the next event, or the error of the read. Always pending after the input has ended.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, Self::Error>>;
 
     /// Returns true if no further event will come.
     fn is_ended(&self) -> bool;
+}
+
+/// What was taken of a buffer.
+#[derive(Debug)]
+pub(crate) enum Buffered {
+    Event(ReadEvent),
+    Run(RecordRun),
 }
 
 /// The turns of several streams, and the memory of the sets that were delivered.
@@ -112,6 +147,41 @@ impl<I: MergeInput> Merger<I> {
         Poll::Pending
     }
 
+    /// Returns the index of an input and what is buffered of it that is no duplicate: a run of at
+    /// most `most` records, or the next event. `None` if [`poll_next`](Self::poll_next) must be
+    /// asked. The turns are the same.
+    pub(crate) fn next_buffered(&mut self, most: NonZeroUsize) -> Option<(usize, Buffered)> {
+        for _ in 0..MAX_DROPS_PER_POLL {
+            if self.within_set || self.burst >= MAX_BURST {
+                return None;
+            }
+            let (first, count) = (self.turn, self.inputs.len());
+            let (index, taken) = (first..count).chain(0..first).find_map(|index| {
+                let input = &mut self.inputs[index];
+                let run = input.buffered_run(most).map(Buffered::Run);
+                let taken = run.or_else(|| input.buffered().map(Buffered::Event));
+                Some((index, taken?))
+            })?;
+            self.burst += 1;
+            match taken {
+                Buffered::Run(mut run) => {
+                    self.turn = (index + 1) % count;
+                    if self.accept_run(&mut run) {
+                        return Some((index, Buffered::Run(run)));
+                    }
+                }
+                Buffered::Event(event) => {
+                    if let (_, Ok(event)) = self.advance_turn(index, Ok(event))
+                        && self.accept(&event)
+                    {
+                        return Some((index, Buffered::Event(event)));
+                    }
+                }
+            }
+        }
+        None
+    }
+
     /// Returns the next event and the index of its input. A set is delivered without others between
     /// its records unless its input must wait within it, and inputs take turns. Inputs that wait
     /// for their source are polled when no input has a buffered event, and after every
@@ -172,17 +242,35 @@ impl<I: MergeInput> Merger<I> {
             (Some(set), Some(seen)) => seen.check(set, record.set_slot, record.set_slots),
             (None, _) | (_, None) => Delivery::First,
         };
-        match delivery {
-            Delivery::First => self.counters.delivered += 1,
-            Delivery::Unknown => {
-                self.counters.delivered += 1;
-                self.counters.beyond_window += 1;
-            }
-            Delivery::Duplicate => {
-                self.counters.duplicates_dropped += 1;
-                return false;
-            }
+        self.counters.count(delivery, 1)
+    }
+
+    /// Returns true if records of the run are to be delivered, and leaves out the others. Counts
+    /// them, and marks them as delivered.
+    fn accept_run(&mut self, run: &mut RecordRun) -> bool {
+        let records = u64::from(run.slots());
+        let (Some(set), Some(seen)) = (run.set, &mut self.deduplicator) else {
+            return self.counters.count(Delivery::First, records);
+        };
+        let (_, missing) = seen.saved();
+        if missing.iter().any(|part| part.set == set) {
+            return self.accept_rest(run, set);
         }
-        true
+        // No part of it was delivered, or all of it: what is decided about one record of such a set
+        // holds for all of them.
+        let delivery = seen.check(set, 0, 1);
+        self.counters.count(delivery, records)
+    }
+
+    /// Does the same with a set of which a part was delivered from another stream.
+    fn accept_rest(&mut self, run: &mut RecordRun, set: SetIdentity) -> bool {
+        let (slots, counters) = (run.slots(), &mut self.counters);
+        let mut delivered = Vec::new();
+        if let Some(seen) = &mut self.deduplicator {
+            let is_known = |slot: &u32| !counters.count(seen.check(set, *slot, slots), 1);
+            delivered.extend((0..slots).filter(is_known));
+        }
+        run.leave_out(delivered);
+        !run.is_empty()
     }
 }

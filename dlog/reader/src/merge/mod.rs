@@ -10,7 +10,7 @@ mod position;
 
 pub use distributedlog::merge::MergeSettings;
 pub use merger::MergeCounters;
-pub(crate) use merger::{MergeInput, Merger};
+pub(crate) use merger::{Buffered, MergeInput, Merger};
 #[cfg(feature = "store")]
 pub use multi_reader::{MergedEvent, MultiReader, StreamError, StreamErrorKind};
 #[cfg(feature = "store")]

@@ -24,8 +24,9 @@ use distributedlog::merge::{MergeSettings, SavedDedup};
 use futures_core::Stream;
 
 use crate::event::{ReadEvent, Record};
-use crate::merge::{MergeInput as _, Merger};
+use crate::merge::{Buffered, MergeInput as _, Merger};
 use crate::position::ReaderPosition;
+use crate::run::{RecordRun, StreamRun};
 use crate::source::{Prepared, Source};
 use fault::{FaultReporter, OnFault};
 use lag::LagPoint;
@@ -43,6 +44,15 @@ pub struct StreamRecord {
     pub stream: Arc<str>,
     /// The record.
     pub record: Record,
+}
+
+impl StreamRecord {
+    fn into_run(self) -> StreamRun {
+        StreamRun {
+            stream: self.stream,
+            run: RecordRun::alone(self.record),
+        }
+    }
 }
 
 /// Records, and the position behind them: what an application commits in one transaction.
@@ -75,8 +85,9 @@ pub struct RecordBatch {
 ///
 /// # Back pressure
 ///
-/// The reader works only while it is polled; there is no task behind it. An application that takes
-/// no records stops it: it reads no more than
+/// The reader works only while it is polled, but for a read of a store that it has begun: the next
+/// batch is read in a task of its own, which ends with the reader. An application that takes no
+/// records stops it: it reads no more than
 /// [`buffer_bytes`](MultiStreamReaderBuilder::buffer_bytes) ahead, and the connections fill until
 /// the proxy waits. A proxy closes a connection after 30 s of that; the reader resumes where it
 /// was when it is polled again. Dropping the reader closes its connections.
@@ -187,6 +198,38 @@ impl MultiStreamReader {
         poll_fn(|context| self.poll_record(context)).await
     }
 
+    /// Returns the next records of any stream as one run: those of a whole set if they are at most
+    /// `most`, otherwise one record; waits for them if there are none. `None` at the end of all
+    /// streams, and after an error. The position is then behind the whole run. For applications to
+    /// which a record is its payload: nothing is made for each record.
+    ///
+    /// ```
+    /// # use core::num::NonZeroUsize;
+    /// # use distributedlog_reader::{MultiStreamReader, ReadError};
+    /// async fn count_bytes(reader: &mut MultiStreamReader) -> Result<usize, ReadError> {
+    ///     let mut bytes = 0;
+    ///     while let Some(it) = reader.next_run(NonZeroUsize::MAX).await.transpose()? {
+    ///         bytes += it.run.iter().map(|(_dlsn, payload)| payload.len()).sum::<usize>();
+    ///     }
+    ///     Ok(bytes)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no record and repeats none.
+    ///
+    /// # Panics
+    ///
+    /// If it is called outside a tokio runtime with I/O and time enabled.
+    pub async fn next_run(&mut self, most: NonZeroUsize) -> Option<Result<StreamRun, ReadError>> {
+        poll_fn(|context| self.poll_run(context, most)).await
+    }
+
     /// Waits for the next record, and returns it with those, up to `most`, that can be had without
     /// waiting, and with the position behind them. `None` at the end of all streams.
     ///
@@ -279,34 +322,69 @@ impl MultiStreamReader {
                 self.is_done = true;
                 return Poll::Ready(self.incomplete().map(Err));
             };
-            let stream = &self.merger.inputs[index].stream;
-            match result {
-                Ok(ReadEvent::Record(record)) => {
-                    return Poll::Ready(Some(Ok(StreamRecord {
-                        stream: Arc::clone(stream),
-                        record,
-                    })));
-                }
-                Ok(ReadEvent::Malformed(set)) => {
-                    self.malformed += 1;
-                    self.faults.report(&StreamFault {
-                        stream: Arc::clone(stream),
-                        kind: FaultKind::Malformed {
-                            dlsn: set.dlsn,
-                            slots: set.slots,
-                        },
-                        detail: set.reason,
-                    });
-                }
-                Err(TailError::Fault(fault)) => self.faults.report(&fault),
-                Err(TailError::Fatal(error)) => {
-                    self.is_done = true;
-                    return Poll::Ready(Some(Err(error)));
-                }
+            if let Some(result) = self.handle(index, result) {
+                return Poll::Ready(Some(result));
             }
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Handles what came of a stream. `None` if it was a problem of that stream, which is reported.
+    fn handle(
+        &mut self,
+        index: usize,
+        result: Result<ReadEvent, TailError>,
+    ) -> Option<Result<StreamRecord, ReadError>> {
+        let stream = &self.merger.inputs[index].stream;
+        match result {
+            Ok(ReadEvent::Record(record)) => {
+                return Some(Ok(StreamRecord {
+                    stream: Arc::clone(stream),
+                    record,
+                }));
+            }
+            Ok(ReadEvent::Malformed(set)) => {
+                self.malformed += 1;
+                self.faults.report(&StreamFault {
+                    stream: Arc::clone(stream),
+                    kind: FaultKind::Malformed {
+                        dlsn: set.dlsn,
+                        slots: set.slots,
+                    },
+                    detail: set.reason,
+                });
+            }
+            Err(TailError::Fault(fault)) => self.faults.report(&fault),
+            Err(TailError::Fatal(error)) => {
+                self.is_done = true;
+                return Some(Err(error));
+            }
+        }
+        None
+    }
+
+    fn poll_run(
+        &mut self,
+        context: &mut Context<'_>,
+        most: NonZeroUsize,
+    ) -> Poll<Option<Result<StreamRun, ReadError>>> {
+        let can_go_on = self.failure.is_none() && !self.is_done;
+        if can_go_on && let Some((index, taken)) = self.merger.next_buffered(most) {
+            match taken {
+                Buffered::Run(run) => {
+                    let stream = Arc::clone(&self.merger.inputs[index].stream);
+                    return Poll::Ready(Some(Ok(StreamRun { stream, run })));
+                }
+                Buffered::Event(event) => {
+                    if let Some(result) = self.handle(index, Ok(event)) {
+                        return Poll::Ready(Some(result.map(StreamRecord::into_run)));
+                    }
+                }
+            }
+        }
+        let record = core::task::ready!(self.poll_record(context));
+        Poll::Ready(record.map(|result| result.map(StreamRecord::into_run)))
     }
 
     /// Returns the error of a reader that does not follow, if streams were not read to their ends.

@@ -1,5 +1,6 @@
 use core::future::Future;
 use core::hash::{BuildHasher, Hasher};
+use core::num::NonZeroUsize;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
@@ -14,6 +15,7 @@ use super::fault::{FaultKind, StreamFault};
 use crate::event::ReadEvent;
 use crate::merge::MergeInput;
 use crate::position::Mark;
+use crate::run::RecordRun;
 use crate::source::{Failure, Fetcher, Item};
 
 /// Pause before a stream that could not be read is tried again: the first one, doubled with each
@@ -262,6 +264,21 @@ impl MergeInput for Tail {
                 }
             }
         }
+    }
+
+    fn buffered_run(&mut self, most: NonZeroUsize) -> Option<RecordRun> {
+        if self.met.is_some() {
+            return None;
+        }
+        let TailState::Idle(fetcher) = &mut self.state else {
+            return None;
+        };
+        let (run, position) = fetcher.pop_run(most)?;
+        self.last_written_unix_ms = Some(run.written_unix_ms);
+        self.position = position;
+        self.caught_up = false;
+        self.progress();
+        Some(run)
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, TailError>> {

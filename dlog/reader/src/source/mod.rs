@@ -6,6 +6,7 @@ pub(crate) mod http;
 mod store;
 
 use core::fmt;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use distributedlog_store::LogStore;
 use crate::event::ReadEvent;
 use crate::position::Mark;
 use crate::reader::{BuildError, ReadError};
+use crate::run::RecordRun;
 
 #[cfg(feature = "http")]
 pub use http::HttpSource;
@@ -192,6 +194,17 @@ impl Fetcher {
             Self::Http(fetcher) => fetcher.pop(),
             #[cfg(feature = "store")]
             Self::Store(fetcher) => fetcher.pop(),
+        }
+    }
+
+    /// Takes the next records, if they were read and can be delivered as one run of at most `most`,
+    /// and the position behind them. Otherwise [`pop`](Self::pop) has what comes next.
+    pub(crate) fn pop_run(&mut self, most: NonZeroUsize) -> Option<(RecordRun, Mark)> {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Http(fetcher) => fetcher.pop_run(most),
+            #[cfg(feature = "store")]
+            Self::Store(fetcher) => fetcher.pop_run(most),
         }
     }
 

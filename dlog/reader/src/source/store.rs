@@ -1,3 +1,4 @@
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -10,7 +11,11 @@ use crate::event::ReadEvent;
 use crate::log_reader::{LogReader, WAIT};
 use crate::position::{Mark, Place};
 use crate::reader::ReadError;
+use crate::run::RecordRun;
 use crate::stream_position::StreamPosition;
+
+/// Share of a stream in the buffer from which half of it is read while the other half is delivered.
+const MIN_SHARE_FOR_TWO: usize = 256 << 10;
 
 /// Reads of one stream of a store.
 pub(crate) struct StoreFetcher {
@@ -53,6 +58,17 @@ impl StoreFetcher {
         };
         let after = Mark::After(open.at(last));
         Some(Item::Event(event, after))
+    }
+
+    /// Takes the next records, if they can be delivered as one run of at most `most`.
+    pub(super) fn pop_run(&mut self, most: NonZeroUsize) -> Option<(RecordRun, Mark)> {
+        if self.pending.is_some() {
+            return None;
+        }
+        let open = self.reader.as_mut()?;
+        let run = open.reader.next_buffered_run(most)?;
+        let after = Mark::After(open.at(run.last()));
+        Some((run, after))
     }
 
     pub(super) async fn fill(&mut self, position: &Mark) -> Result<(), Failure> {
@@ -101,7 +117,13 @@ impl StoreFetcher {
         let from = self.find(&name, &info, position).await?;
         let mut reader = LogReader::new(Arc::clone(&self.store), name, from)
             .of_stream_created(info.created_unix_ms);
-        reader.set_batch_bytes(self.settings.buffer_bytes);
+        let share = self.settings.buffer_bytes;
+        if share < MIN_SHARE_FOR_TWO {
+            reader.set_batch_bytes(share);
+        } else {
+            reader.set_batch_bytes(share / 2);
+            reader = reader.reading_ahead();
+        }
         Ok(OpenStream {
             reader,
             created_unix_ms: info.created_unix_ms,

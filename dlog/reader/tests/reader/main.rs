@@ -8,3 +8,4 @@ mod hostile;
 mod http;
 mod kit;
 mod positions;
+mod runs;

@@ -1,3 +1,4 @@
+use core::num::NonZeroUsize;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -19,6 +20,7 @@ use crate::entries;
 use crate::event::{MalformedSet, ReadEvent, Record};
 use crate::position::{Mark, Place};
 use crate::reader::ReadError;
+use crate::run::RecordRun;
 use crate::source::{Failure, FetchSettings, Item};
 use crate::stream_position::StreamPosition;
 
@@ -177,6 +179,14 @@ impl HttpFetcher {
                 self.leave();
                 Some(Item::Failed(Failure::transient(detail)))
             }
+        }
+    }
+
+    /// Takes the next records, if they can be delivered as one run of at most `most`.
+    pub(crate) fn pop_run(&mut self, most: NonZeroUsize) -> Option<(RecordRun, Mark)> {
+        match &mut self.received {
+            Received::Lines { .. } => None,
+            Received::Frames(frames) => frames.pop_run(most),
         }
     }
 

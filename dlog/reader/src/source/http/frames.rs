@@ -1,3 +1,4 @@
+use core::num::NonZeroUsize;
 use std::collections::VecDeque;
 
 use distributedlog::Dlsn;
@@ -6,6 +7,7 @@ use crate::entries::{Frame, FrameBuffer, FrameError, FramePosition};
 use crate::event::ReadEvent;
 use crate::expand;
 use crate::position::{Mark, Place};
+use crate::run::RecordRun;
 use crate::stream_position::StreamPosition;
 
 /// A response that has records and sets as they are stored.
@@ -18,6 +20,8 @@ pub(super) struct Frames {
     created_unix_ms: Option<u64>,
     /// Records of the last set that were not taken.
     ready: VecDeque<ReadEvent>,
+    /// What was taken of the buffer, and could not be delivered as a run.
+    held: Option<Result<Option<Frame>, FrameError>>,
 }
 
 /// What was taken of a response.
@@ -42,6 +46,7 @@ impl Default for Frames {
             start: Dlsn::INITIAL,
             created_unix_ms: None,
             ready: VecDeque::new(),
+            held: None,
         }
     }
 }
@@ -56,7 +61,11 @@ impl Frames {
             ReadEvent::Record(record) => record.payload.len(),
             ReadEvent::Malformed(_) => 0,
         });
-        self.buffer.len() + ready.sum::<usize>()
+        let held = match &self.held {
+            Some(Ok(Some(Frame::Stored(stored)))) => stored.payload.len(),
+            _ => 0,
+        };
+        self.buffer.len() + held + ready.sum::<usize>()
     }
 
     /// Number of bytes that no frame was taken of.
@@ -73,10 +82,10 @@ impl Frames {
                     ReadEvent::Record(record) => record.dlsn,
                     ReadEvent::Malformed(set) => set.dlsn.slot(set.slots.saturating_sub(1)),
                 };
-                let after = StreamPosition::new(last, self.created_unix_ms);
-                return Ok(Some(Taken::Event(event, Mark::After(Place::At(after)))));
+                return Ok(Some(Taken::Event(event, self.after(last))));
             }
-            return Ok(Some(match self.buffer.pop()? {
+            let next = self.held.take().unwrap_or_else(|| self.buffer.pop());
+            return Ok(Some(match next? {
                 None => return Ok(None),
                 Some(Frame::Stored(stored)) => {
                     expand::record(&stored, self.start, &mut self.ready);
@@ -105,6 +114,32 @@ impl Frames {
                 },
             }));
         }
+    }
+
+    /// Takes the next records, if they can be delivered as one run of at most `most`. Otherwise
+    /// [`pop`](Self::pop) has what comes next.
+    pub(super) fn pop_run(&mut self, most: NonZeroUsize) -> Option<(RecordRun, Mark)> {
+        if !self.ready.is_empty() || self.held.is_some() {
+            return None;
+        }
+        let next = self.buffer.pop();
+        if let Ok(Some(Frame::Stored(stored))) = &next
+            && stored.dlsn >= self.start
+            && stored.slots as usize <= most.get()
+            && let Ok(run) = expand::run(stored)
+        {
+            let after = self.after(run.last());
+            return Some((run, after));
+        }
+        // Looked at again when there are more bytes.
+        if !matches!(next, Ok(None)) {
+            self.held = Some(next);
+        }
+        None
+    }
+
+    const fn after(&self, last: Dlsn) -> Mark {
+        Mark::After(Place::At(StreamPosition::new(last, self.created_unix_ms)))
     }
 }
 
