@@ -1,5 +1,5 @@
 //! Reading from the start: what the file gives sequentially through the page cache, the store's own
-//! reads, the readers of the library, and commands, in turns.
+//! reads, the readers of the library, a proxy's HTTP port, and commands, in turns.
 //!
 //! `cargo bench -p distributedlog-tests --bench read`. `DLOG_READ_MB` (256) is the size of each
 //! journal, `DLOG_READ_ROUNDS` (5) the number of turns; `DLOG_READ_ONLY=merged` leaves out what is
@@ -10,6 +10,7 @@
 //! of the commands.
 
 use core::hint::black_box;
+use core::net::SocketAddr;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::fs::{self, File};
@@ -22,7 +23,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use distributedlog::Dlsn;
 use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
-use distributedlog_proxy::Proxy;
+use distributedlog_proxy::{Proxy, RunningProxy};
 use distributedlog_reader::{
     HttpSource, LogReader, MergeSettings, MultiReader, MultiStreamReader, ReadEvent, Source,
 };
@@ -34,7 +35,8 @@ use distributedlog_store::{
 };
 use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::binary;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 const RECORD_BYTES: usize = 100;
@@ -252,6 +254,18 @@ async fn read_one_by_one(mut reader: MultiStreamReader) -> u64 {
     records
 }
 
+/// Reads sets as runs of records, and looks at each payload.
+async fn read_runs(mut reader: MultiStreamReader) -> u64 {
+    let mut records = 0;
+    while let Some(it) = reader.next_run(NonZeroUsize::MAX).await {
+        for (_, payload) in it.expect("it is read").run.iter() {
+            black_box(payload);
+            records += 1;
+        }
+    }
+    records
+}
+
 /// Reads batches with the position behind each, as an application that commits both.
 async fn read_batches(mut reader: MultiStreamReader) -> u64 {
     let most = NonZeroUsize::new(1000).expect("not zero");
@@ -336,6 +350,39 @@ fn variable(name: &str, default: usize) -> usize {
     set.map_or(default, |set| set.parse().expect("a number"))
 }
 
+/// Makes a request of HTTP/1.1, and reads the response to its end. Returns true if there was more
+/// than its head.
+async fn read_response(address: SocketAddr, stream: &str, accept: &str) -> bool {
+    let mut socket = TcpStream::connect(address).await.expect("it listens");
+    let request = format!(
+        "GET /v1/streams/{stream}/records?follow=false HTTP/1.1\r\nhost: {address}\r\n\
+         accept: {accept}\r\nconnection: close\r\n\r\n"
+    );
+    let written = socket.write_all(request.as_bytes()).await;
+    written.expect("it reads");
+    let (mut bytes, mut all) = (vec![0; 256 << 10], 0);
+    loop {
+        match socket.read(&mut bytes).await.expect("it answers") {
+            0 => return all > 4096,
+            count => all += count,
+        }
+    }
+}
+
+/// Starts a proxy over a store, in this process.
+async fn proxy_over(store: &Arc<dyn LogStore>) -> RunningProxy {
+    let any = ([127, 0, 0, 1], 0).into();
+    let settings = distributedlog_proxy::Settings::builder();
+    let settings = settings.listen(any).http_listen(Some(any));
+    let settings = settings.build().expect("valid settings");
+    let proxy = Proxy::start(settings, Arc::clone(store)).await;
+    proxy.expect("it starts")
+}
+
+fn url_of(proxy: &RunningProxy) -> String {
+    format!("http://{}", proxy.http_addr().expect("it has the port"))
+}
+
 async fn one_stream(title: &str, entries: Entries, bytes: usize, rounds: usize) {
     let written = Written::new(entries, 1, bytes).await;
     let (store, stream, records) = (&written.store, &written.streams[0], written.records);
@@ -346,9 +393,13 @@ async fn one_stream(title: &str, entries: Entries, bytes: usize, rounds: usize) 
     let uri = Uri::local("127.0.0.1", server.local_addr().port());
     let remote = RemoteStore::connect(&uri, ClientSettings::default()).await;
     let remote: Arc<dyn LogStore> = Arc::new(remote.expect("it connects"));
+    let proxy = proxy_over(store).await;
+    let (url, address) = (url_of(&proxy), proxy.http_addr().expect("it has the port"));
     let (uri, name) = (uri.to_string(), stream.as_str());
     let count = ["tool", "count", "-u", &uri, "-s", name];
     let dump = ["tool", "dump", "-u", &uri, "-s", name, "--skip-payload"];
+    let raw = ["read", "--to", &uri, name, "--format", "raw"];
+    let raw_http = ["read", "--to", &url, name, "--format", "raw"];
     let mut table = Table::default();
     for _ in 0..rounds {
         for (name, memory) in [
@@ -365,7 +416,29 @@ async fn one_stream(title: &str, entries: Entries, bytes: usize, rounds: usize) 
         timed(&mut table, "reader of the library", records, reader).await;
         let reader = read_records(&remote, stream);
         timed(&mut table, "the same over loopback", records, reader).await;
-        for (name, arguments) in [("dlog tool count", &count[..]), ("… dump", &dump[..])] {
+        for (name, accept) in [
+            ("HTTP, as stored", "application/vnd.distributedlog.entries"),
+            ("HTTP, lines", "application/x-ndjson"),
+        ] {
+            let response = read_response(address, stream.as_str(), accept);
+            timed(&mut table, name, true, response).await;
+        }
+        let reader = application_reader(&written, HttpSource::new([&*url]));
+        let reader = read_one_by_one(reader);
+        timed(&mut table, "`MultiStreamReader` over HTTP", records, reader).await;
+        let reader = application_reader(&written, HttpSource::new([&*url]));
+        let reader = read_runs(reader);
+        timed(&mut table, "… in runs, over HTTP", records, reader).await;
+        let reader = read_runs(application_reader(&written, Arc::clone(&remote)));
+        timed(&mut table, "… in runs, over loopback", records, reader).await;
+        let reader = read_runs(application_reader(&written, Arc::clone(store)));
+        timed(&mut table, "… in runs, from the store", records, reader).await;
+        for (name, arguments) in [
+            ("dlog tool count", &count[..]),
+            ("dlog tool dump", &dump[..]),
+            ("dlog read --format raw", &raw[..]),
+            ("dlog read over HTTP", &raw_http[..]),
+        ] {
             let arguments = arguments.iter().map(|&it| it.to_owned());
             let arguments: Vec<String> = arguments.collect();
             let run = tokio::task::spawn_blocking(move || {
@@ -376,6 +449,7 @@ async fn one_stream(title: &str, entries: Entries, bytes: usize, rounds: usize) 
         }
     }
     table.print(title, journal, records);
+    proxy.drain().await;
 }
 
 async fn merged(bytes: usize, rounds: usize) {
@@ -394,6 +468,8 @@ async fn merged(bytes: usize, rounds: usize) {
         let reader = application_reader(&written, Arc::clone(store));
         let reader = read_batches(reader);
         timed(&mut table, "… in batches of 1,000", records, reader).await;
+        let reader = read_runs(application_reader(&written, Arc::clone(store)));
+        timed(&mut table, "… in runs", records, reader).await;
     }
     let title = "sets of 16 KiB in 5 streams";
     table.print(title, written.bytes, records);
@@ -402,13 +478,8 @@ async fn merged(bytes: usize, rounds: usize) {
 /// Reads over the HTTP port of a proxy in the same process: the processor time is of both.
 async fn over_http(bytes: usize, rounds: usize) {
     let written = Written::new(Entries::Sets, STREAMS, bytes).await;
-    let any = ([127, 0, 0, 1], 0).into();
-    let settings = distributedlog_proxy::Settings::builder();
-    let settings = settings.listen(any).http_listen(Some(any));
-    let settings = settings.build().expect("valid settings");
-    let proxy = Proxy::start(settings, Arc::clone(&written.store)).await;
-    let proxy = proxy.expect("it starts");
-    let url = format!("http://{}", proxy.http_addr().expect("it has the port"));
+    let proxy = proxy_over(&written.store).await;
+    let url = url_of(&proxy);
     let mut table = Table::default();
     for _ in 0..rounds {
         let reader = application_reader(&written, HttpSource::new([&*url]));
@@ -417,6 +488,9 @@ async fn over_http(bytes: usize, rounds: usize) {
         let reader = application_reader(&written, HttpSource::new([&*url]));
         let reader = read_batches(reader);
         timed(&mut table, "… in batches of 1,000", written.records, reader).await;
+        let reader = application_reader(&written, HttpSource::new([&*url]));
+        let reader = read_runs(reader);
+        timed(&mut table, "… in runs", written.records, reader).await;
     }
     let title = "sets of 16 KiB in 5 streams, over HTTP";
     table.print(title, written.bytes, written.records);
