@@ -17,7 +17,7 @@ use super::line::{EndReason, EventEncoder, Framing, PayloadFormat};
 use super::position::{self, next_slot};
 use super::problem::Problem;
 use super::query::{FromQuery, Parameters, QueryPairs};
-use super::read_ahead::ReadAhead;
+use super::read_ahead::{BatchSize, ReadAhead};
 use super::route::StreamPath;
 use super::stored::StoredEncoder;
 use super::streams::parse_name;
@@ -182,7 +182,10 @@ async fn begin(
     let tail = RecordStream {
         reader: LogReader::new(state.service.store().clone(), name, from)
             .of_stream_created(info.created_unix_ms),
-        read_ahead: ReadAhead::new(state.service.bounds.read_ahead.of(peer)),
+        read_ahead: ReadAhead::new(
+            state.service.bounds.read_ahead.of(peer),
+            batch_size(framing),
+        ),
         created_unix_ms: info.created_unix_ms,
         body: BodyEncoder::new(framing, query.payload),
         heartbeat: Duration::from_millis(query.heartbeat_ms),
@@ -228,6 +231,13 @@ async fn first_position(
             .await
             .map_err(|error| Problem::of_store(name, &error))?,
     })
+}
+
+const fn batch_size(framing: Framing) -> BatchSize {
+    match framing {
+        Framing::Entries => BatchSize::ENTRIES,
+        Framing::Ndjson | Framing::Sse => BatchSize::LINES,
+    }
 }
 
 /// Waits until the client closes its sending side, and until the next heartbeat to it is due.
