@@ -54,7 +54,7 @@ impl Sample {
             Load::One | Load::Proof => {
                 format!("p50 {:.0} µs, p99 {:.0} µs", self.p50_us, self.p99_us)
             }
-            Load::Read | Load::Large => {
+            Load::Read(_) | Load::Large => {
                 format!("{:.0}/s, {:.0} MB/s", self.rate(), self.megabytes(load))
             }
             Load::Few | Load::Many | Load::Alone | Load::Most => format!("{:.0}/s", self.rate()),

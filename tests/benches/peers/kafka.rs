@@ -116,7 +116,7 @@ impl Running for Kafka {
         let mut command = java(&options)?;
         let address = self.server.address();
         let measure = time.measure.as_millis().to_string();
-        if load == Load::Read {
+        if matches!(load, Load::Read(_)) {
             let limit = READ_LIMIT.to_string();
             command.args(["Load", "read", &address, load.stream(), &limit, &measure]);
         } else {
@@ -124,7 +124,7 @@ impl Running for Kafka {
                 Load::One | Load::Proof => (1, 0, 16 << 10),
                 Load::Few => (64, 0, 16 << 10),
                 Load::Many | Load::Alone => (1024, 1, 64 << 10),
-                Load::Most | Load::Large | Load::Read => (1 << 20, 5, 256 << 10),
+                Load::Most | Load::Large | Load::Read(_) => (1 << 20, 5, 256 << 10),
             };
             command.args(["Load", "write", &address, load.stream()]);
             command.args([load.record_bytes(), in_flight].map(|it| it.to_string()));

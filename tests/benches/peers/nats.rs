@@ -67,7 +67,7 @@ impl Running for Nats {
         let mut command = Command::new(tool(LOAD)?);
         let address = format!("nats://{}", self.server.address());
         let measure = time.measure.as_millis().to_string();
-        if load == Load::Read {
+        if matches!(load, Load::Read(_)) {
             let limit = READ_LIMIT.to_string();
             command.args(["read", &address, load.stream(), &limit, &measure]);
         } else {
@@ -75,7 +75,7 @@ impl Running for Nats {
                 Load::One | Load::Proof => 1,
                 Load::Few => 64,
                 Load::Many | Load::Alone => 1024,
-                Load::Most | Load::Large | Load::Read => 16_384,
+                Load::Most | Load::Large | Load::Read(_) => 16_384,
             };
             command.args(["write", &address, load.stream()]);
             command.args([load.record_bytes(), in_flight].map(|it| it.to_string()));

@@ -1,6 +1,7 @@
 //! `dlog proxy --data`, written to by the multi stream writer and read by `MultiStreamReader` over
 //! its HTTP port.
 
+use core::hint::black_box;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -8,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use distributedlog::writer::Settings;
-use distributedlog_reader::{HttpSource, MultiStreamReader};
+use distributedlog_reader::{HttpSource, MergeSettings, MultiStreamReader};
 use distributedlog_tests::binary;
 use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tokio::{Acknowledgement, MultiStreamWriter};
@@ -19,7 +20,7 @@ use crate::Outcome;
 use crate::client::{self, Sample, Tally};
 use crate::machine::Disk;
 use crate::options::Time;
-use crate::peer::{Load, READ_LIMIT, Running};
+use crate::peer::{Load, READ_LIMIT, Reader, Running};
 use crate::server::{Server, run};
 
 /// Streams of a writer, as in the tutorial.
@@ -64,7 +65,8 @@ impl Running for Dlog {
              thread, five streams, a request timeout of 30 s and at most 2,048 sets in flight; one \
              at a time and 64 in flight with `buffer_size` 0, otherwise sets of 16 KiB; `most` is \
              8,192 in flight. Reader: `MultiStreamReader` over \
-             HTTP, in batches"
+             HTTP, merged, in batches of 1,000 records, or sets at once, of which each payload is \
+             looked at; or one of the streams alone, not merged, in batches"
         )
     }
 
@@ -72,16 +74,21 @@ impl Running for Dlog {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("client-dlog");
         let measure = time.measure.as_millis().to_string();
-        if load == Load::Read {
+        if let Load::Read(reader) = load {
             let url = format!("http://127.0.0.1:{}", self.http.number());
-            command.args(["read", &url, load.stream(), &measure]);
+            let what = match reader {
+                Reader::Records => "records",
+                Reader::Sets => "sets",
+                Reader::OneStream => "one-stream",
+            };
+            command.args(["read", &url, load.stream(), what, &measure]);
         } else {
             let (in_flight, buffer) = match load {
                 Load::One | Load::Proof => (1, 0),
                 Load::Few => (64, 0),
                 Load::Alone => (1024, 0),
                 Load::Many => (1024, 16 << 10),
-                Load::Most | Load::Large | Load::Read => (8192, 16 << 10),
+                Load::Most | Load::Large | Load::Read(_) => (8192, 16 << 10),
             };
             let numbers = [load.record_bytes(), in_flight, buffer];
             command.args(["write", &self.server.address(), load.stream()]);
@@ -135,7 +142,7 @@ pub(crate) fn client(arguments: &[&str]) -> Outcome<()> {
                 )
                 .await
             }
-            ["read", url, prefix, measure] => read(url, prefix, millis(measure)?).await,
+            ["read", url, prefix, what, measure] => read(url, prefix, what, millis(measure)?).await,
             _ => Err(format!("not for people: {arguments:?}").into()),
         }
     })
@@ -184,22 +191,34 @@ async fn write(
 }
 
 /// Reads passes from the start; the first is not measured.
-async fn read(url: &str, prefix: &str, measure: Duration) -> Outcome<()> {
-    pass(url, prefix).await?;
+async fn read(url: &str, prefix: &str, what: &str, measure: Duration) -> Outcome<()> {
+    pass(url, prefix, what).await?;
     let mut tally = Tally::begin(Duration::ZERO, measure);
     while tally.goes_on(Instant::now()) {
-        tally.add(pass(url, prefix).await?);
+        tally.add(pass(url, prefix, what).await?);
     }
     tally.end()
 }
 
-async fn pass(url: &str, prefix: &str) -> Outcome<u64> {
-    let most = NonZeroUsize::new(1000).ok_or("not zero")?;
-    let mut reader = MultiStreamReader::builder(HttpSource::new([url]))
-        .streams(streams(prefix))
-        .follow(false)
-        .build()?;
+async fn pass(url: &str, prefix: &str, what: &str) -> Outcome<u64> {
+    let reader = MultiStreamReader::builder(HttpSource::new([url])).follow(false);
+    let mut reader = match what {
+        "one-stream" => reader
+            .streams(streams(prefix).take(1))
+            .merge(None::<MergeSettings>),
+        _ => reader.streams(streams(prefix)),
+    }
+    .build()?;
     let mut records = 0;
+    if what == "sets" {
+        while records < READ_LIMIT
+            && let Some(it) = reader.next_run(NonZeroUsize::MAX).await.transpose()?
+        {
+            records += it.run.iter().map(black_box).count() as u64;
+        }
+        return Ok(records);
+    }
+    let most = NonZeroUsize::new(1000).ok_or("not zero")?;
     while records < READ_LIMIT
         && let Some(batch) = reader.next_batch(most).await?
     {

@@ -79,7 +79,8 @@ impl Mode {
             Load::Alone => matches!(self, Self::Dlog),
             Load::One | Load::Few | Load::Many | Load::Most | Load::Large | Load::Proof => true,
             // What is read is what the load `most` has written; without syncs, that is more.
-            Load::Read => matches!(self, Self::Dlog) || !self.synced(),
+            Load::Read(Reader::Records) => matches!(self, Self::Dlog) || !self.synced(),
+            Load::Read(Reader::Sets | Reader::OneStream) => matches!(self, Self::Dlog),
         }
     }
 
@@ -145,20 +146,33 @@ pub(crate) enum Load {
     /// As many records of 1 KiB as it can take.
     Large,
     /// The records of `Most`, read from the first one.
-    Read,
+    Read(Reader),
     /// As `One`, while system calls are counted; no figure of a table.
     Proof,
 }
 
+/// What a reader of the records takes at once. The others than dlog have one reader each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reader {
+    /// Record by record; of dlog, merged from all streams, and each record once.
+    Records,
+    /// The same, and all records of a set at once.
+    Sets,
+    /// The records of one stream, as often as they are stored.
+    OneStream,
+}
+
 /// The loads of the tables, in the order in which they run.
-pub(crate) const LOADS: [Load; 7] = [
+pub(crate) const LOADS: [Load; 9] = [
     Load::One,
     Load::Few,
     Load::Many,
     Load::Alone,
     Load::Most,
     Load::Large,
-    Load::Read,
+    Load::Read(Reader::Records),
+    Load::Read(Reader::Sets),
+    Load::Read(Reader::OneStream),
 ];
 
 /// Records that a pass of [`Load::Read`] reads at most: 100 MB of payload.
@@ -174,7 +188,7 @@ impl Load {
             Self::Alone => "alone",
             Self::Most => "most",
             Self::Large => "large",
-            Self::Read => "read",
+            Self::Read(_) => "read",
             Self::Proof => "proof",
         }
     }
@@ -188,7 +202,9 @@ impl Load {
             Self::Alone => "1,024 in flight, unbatched",
             Self::Most => "most",
             Self::Large => "most, 1 KiB",
-            Self::Read => "read from the start",
+            Self::Read(Reader::Records) => "read from the start",
+            Self::Read(Reader::Sets) => "read from the start, sets at once",
+            Self::Read(Reader::OneStream) => "read from the start, one stream",
             Self::Proof => "one at a time under strace",
         }
     }
@@ -202,7 +218,7 @@ impl Load {
             | Self::Many
             | Self::Alone
             | Self::Most
-            | Self::Read
+            | Self::Read(_)
             | Self::Proof => 100,
         }
     }
@@ -214,7 +230,7 @@ impl Load {
             Self::Few => "few",
             Self::Many => "many",
             Self::Alone => "alone",
-            Self::Most | Self::Read => "most",
+            Self::Most | Self::Read(_) => "most",
             Self::Large => "large",
             Self::Proof => "proof",
         }

@@ -245,7 +245,7 @@ impl Postgres {
             Load::Many | Load::Alone => self.copy(load, 1024, 1, time),
             Load::Most => self.copy(load, 100_000, 2, time),
             Load::Large => self.copy(load, 10_000, 2, time),
-            Load::Read => self.read(load, time),
+            Load::Read(_) => self.read(load, time),
         }
     }
 }
@@ -286,7 +286,7 @@ impl Running for Postgres {
     }
 
     fn run(&self, load: Load, time: Time, disk: Option<&Disk>) -> Outcome<Sample> {
-        if load != Load::Read {
+        if !matches!(load, Load::Read(_)) {
             self.query(&format!(
                 "CREATE TABLE {} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \
                  data text NOT NULL)",

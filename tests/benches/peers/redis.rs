@@ -72,7 +72,7 @@ impl Running for Redis {
         let mut command = Command::new(std::env::current_exe()?);
         let address = self.server.address();
         let measure = time.measure.as_millis().to_string();
-        if load == Load::Read {
+        if matches!(load, Load::Read(_)) {
             command.args(["client-redis", "read", &address, load.stream(), &measure]);
         } else {
             // A server reads 16 KiB of a connection at a time: more in flight needs more of them.
@@ -80,7 +80,7 @@ impl Running for Redis {
                 Load::One | Load::Proof => (1, 1),
                 Load::Few => (1, 64),
                 Load::Many | Load::Alone => (8, 128),
-                Load::Most | Load::Large | Load::Read => (16, 1024),
+                Load::Most | Load::Large | Load::Read(_) => (16, 1024),
             };
             command.args(["client-redis", "write", &address, load.stream()]);
             command.args([load.record_bytes(), connections, window].map(|it| it.to_string()));

@@ -8,7 +8,7 @@ use crate::client::Sample;
 use crate::limits::SIZES;
 use crate::machine;
 use crate::options::Options;
-use crate::peer::{Load, MODES, Mode, PEERS};
+use crate::peer::{Load, MODES, Mode, PEERS, Reader};
 use crate::server::run;
 
 /// Median, lowest and highest of the rounds.
@@ -88,7 +88,7 @@ impl Results {
         let value = |sample: &Sample| match load {
             Load::One | Load::Proof => sample.p50_us,
             Load::Few | Load::Many | Load::Alone | Load::Most | Load::Large => sample.rate(),
-            Load::Read => sample.megabytes(load),
+            Load::Read(_) => sample.megabytes(load),
         };
         Figure::of(self.samples(mode, load).iter().map(value))
     }
@@ -104,7 +104,7 @@ impl Results {
         };
         let text = figure.text(match load {
             Load::One | Load::Proof => " µs",
-            Load::Read => " MB/s",
+            Load::Read(_) => " MB/s",
             Load::Few | Load::Many | Load::Alone | Load::Most | Load::Large => "/s",
         });
         let ours = self.figure(Mode::Dlog, load);
@@ -118,7 +118,7 @@ impl Results {
                     | Load::Alone
                     | Load::Most
                     | Load::Large
-                    | Load::Read => ours.median / figure.median,
+                    | Load::Read(_) => ours.median / figure.median,
                 };
                 format!("{text}; {ahead:.2}×")
             }
@@ -207,7 +207,12 @@ fn rates(text: &mut String, results: &Results) {
 }
 
 fn reading(text: &mut String, results: &Results) {
-    let modes = shown(results, &[Load::Read]);
+    const READERS: [(Load, &str); 3] = [
+        (Load::Read(Reader::Records), ""),
+        (Load::Read(Reader::Sets), ", sets at once"),
+        (Load::Read(Reader::OneStream), ", one stream, not merged"),
+    ];
+    let modes = shown(results, &READERS.map(|(load, _)| load));
     if modes.is_empty() {
         return;
     }
@@ -219,20 +224,23 @@ fn reading(text: &mut String, results: &Results) {
         ),
     );
     line(text, format_args!("|---|---|---|---|---|"));
-    for mode in modes {
-        let rate = results
-            .median(mode, Load::Read, Sample::rate)
-            .unwrap_or(0.0);
+    let rows = modes
+        .into_iter()
+        .flat_map(|mode| READERS.map(|reader| (mode, reader)));
+    for (mode, (load, what)) in rows {
+        let Some(rate) = results.median(mode, load, Sample::rate) else {
+            continue;
+        };
         line(
             text,
             format_args!(
-                "| {} | {} | {} | {} / {} | {} |",
+                "| {}{what} | {} | {} | {} / {} | {} |",
                 mode.title(),
-                results.cell(mode, Load::Read),
+                results.cell(mode, load),
                 number(rate),
-                results.cells(mode, &[Load::Read], server_us),
-                results.cells(mode, &[Load::Read], client_us),
-                cores(results, mode, Load::Read),
+                results.cells(mode, &[load], server_us),
+                results.cells(mode, &[load], client_us),
+                cores(results, mode, load),
             ),
         );
     }
