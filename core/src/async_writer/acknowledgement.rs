@@ -26,7 +26,10 @@ impl<S: Shared<State: AsyncWriterState>> Acknowledgement<S> {
     /// Converts this into a future that also returns the attempts that were made. The list is
     /// empty unless the settings keep reports of attempts.
     pub const fn with_attempts(self) -> WithAttempts<S> {
-        WithAttempts(self)
+        MapAttempts {
+            acknowledgement: self,
+            look: AttemptReports::copied,
+        }
     }
 
     /// Converts this into a future that also returns what `look` makes of the attempts, without a
@@ -83,19 +86,7 @@ impl<S: Shared<State: AsyncWriterState>> Drop for Acknowledgement<S> {
 }
 
 /// Future of an accepted record's result and of the attempts that were made for it.
-#[derive(Debug)]
-#[must_use = "the record is written, but its result is lost"]
-pub struct WithAttempts<S: Shared<State: AsyncWriterState>>(Acknowledgement<S>);
-
-impl<S: Shared<State: AsyncWriterState>> Future for WithAttempts<S> {
-    type Output = (WriteResult, AttemptReports);
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut().0.poll_with(cx.waker(), |inner, record| {
-            AttemptReports::copied(inner.attempt_reports(record))
-        })
-    }
-}
+pub type WithAttempts<S> = MapAttempts<S, fn(&[AttemptReport]) -> AttemptReports>;
 
 /// Future of an accepted record's result and of what a function makes of its attempts.
 #[derive(Debug)]

@@ -140,7 +140,7 @@ impl Acknowledgement {
     /// Converts this into a future that also returns the attempts that were made. The list is empty
     /// unless the settings keep reports of attempts.
     pub fn with_attempts(self) -> WithAttempts {
-        WithAttempts {
+        MapAttempts {
             inner: self.inner.with_attempts(),
             trace: self.trace,
         }
@@ -171,24 +171,7 @@ impl Future for Acknowledgement {
 }
 
 /// Future of an accepted record's result and of the attempts that were made for it.
-#[derive(Debug)]
-#[must_use = "the record is written, but its result is lost"]
-pub struct WithAttempts {
-    inner: async_writer::WithAttempts<SharedState>,
-    trace: RecordTrace,
-}
-
-impl Future for WithAttempts {
-    type Output = (WriteResult, AttemptReports);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = Pin::new(&mut self.inner).poll(cx);
-        if let Poll::Ready((result, _)) = &result {
-            self.trace.end(result);
-        }
-        result
-    }
-}
+pub type WithAttempts = MapAttempts<fn(&[AttemptReport]) -> AttemptReports>;
 
 /// Future of an accepted record's result and of what a function makes of its attempts.
 #[derive(Debug)]
