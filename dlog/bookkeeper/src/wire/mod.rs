@@ -11,8 +11,9 @@ mod request;
 mod response;
 mod status;
 
+pub use distributedlog::wire::FrameTooLarge;
 pub use error::{DecodeError, DecodeErrorKind};
-pub use frame::{FrameTooLarge, MAX_FRAME_BYTES, frame_len};
+pub use frame::{MAX_FRAME_BYTES, frame_len};
 pub use request::{Add, Auth, Header, Operation, Priority, Read, ReadMode, Request, WriteLac};
 pub use response::{AddReply, BookieInfo, LacReply, ListReply, ReadReply, Reply, Response};
 pub use status::Status;
