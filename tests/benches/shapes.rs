@@ -6,12 +6,12 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
 use distributedlog::writer::Settings;
 use distributedlog_tests::bench_folder::bench_folder;
+use distributedlog_tests::memory::kib;
 use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
 use futures_util::{SinkExt, StreamExt, stream};
@@ -85,7 +85,7 @@ async fn child(proxy: &str, shape: &str, count: usize) {
         "| {shape} | {count} | {:.0} | {:.0} | {} |",
         count as f64 / took,
         count as f64 / cpu,
-        peak_kib() / 1024
+        kib(std::process::id(), "VmHWM") / 1024
     );
 }
 
@@ -152,12 +152,4 @@ fn cpu_seconds() -> f64 {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let used: Duration = used.try_into().expect("it is not negative");
     used.as_secs_f64()
-}
-
-/// The most memory that this process has had.
-fn peak_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.expect("Linux").split_whitespace().next();
-    number.expect("a number").parse().expect("a number")
 }

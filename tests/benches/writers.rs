@@ -5,13 +5,13 @@
 //! current folder, or below `DLOG_BENCH_FOLDER`.
 
 use core::time::Duration;
-use std::fs;
 use std::process::Command;
 
 use distributedlog_tests::bench_folder::bench_folder;
+use distributedlog_tests::limits::raise_open_files;
+use distributedlog_tests::memory::kib;
 use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Numbers of writers.
 const WRITERS: [usize; 3] = [1, 100, 1_000];
@@ -51,7 +51,8 @@ async fn parent() {
 }
 
 async fn child(proxy: &str, count: usize) {
-    allow_files(count + 64);
+    let files = count as u64 + 64;
+    assert!(raise_open_files(files) >= files, "a file for each writer");
     let (cpu, memory) = (cpu_time(), resident_kib());
     let mut writers = Vec::with_capacity(count);
     for _ in 0..count {
@@ -73,21 +74,11 @@ async fn child(proxy: &str, count: usize) {
     println!(
         "| {count} | {:.2} | {made} | {written} | {busy} | {} |",
         cpu.as_secs_f64() * 1e3 / count as f64,
-        status_kib("VmHWM:") / 1024
+        kib(std::process::id(), "VmHWM") / 1024
     );
     for writer in writers {
         writer.close().await;
     }
-}
-
-/// Raises the limit of open files to what this many connections need.
-fn allow_files(files: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit {
-        current: Some(files as u64).max(limit.current),
-        ..limit
-    };
-    setrlimit(Resource::Nofile, wanted).expect("`ulimit -Hn` allows a file for each writer");
 }
 
 /// Time of the processor that this process has used.
@@ -97,13 +88,5 @@ fn cpu_time() -> Duration {
 }
 
 fn resident_kib() -> u64 {
-    status_kib("VmRSS:")
-}
-
-/// A figure of this process's memory.
-fn status_kib(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.expect("Linux").split_whitespace().next();
-    number.expect("a number").parse().expect("a number")
+    kib(std::process::id(), "VmRSS")
 }

@@ -6,6 +6,7 @@ pub mod binary;
 pub mod java;
 pub mod limits;
 pub mod load;
+pub mod memory;
 pub mod path_writer;
 pub mod ports;
 pub mod process;
