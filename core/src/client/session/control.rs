@@ -1,16 +1,12 @@
 use heapless::Deque;
 
-use super::SessionFeatures;
-use super::calls::Calls;
+use super::{SentRequest, SessionFeatures};
 use crate::tables::Memory;
-use crate::wire::mux::{Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION};
+use crate::wire::mux::{Client, Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION};
 use crate::wire::{BufferTooSmall, framed};
 
 /// Maximum number of pings from the peer whose replies wait to be written.
 const MAX_PONGS: usize = 8;
-
-/// Reason in the `Tdiscarded` that the peer receives for a discarded request.
-const DISCARD_REASON: &str = "nobody waits for it";
 
 /// Control frames that wait to be written.
 #[derive(Debug)]
@@ -54,7 +50,7 @@ impl Control {
     /// Writes the next frame: how many bytes, 0 when there is none.
     pub(super) fn write<S: SessionFeatures, const N: usize, M: Memory>(
         &mut self,
-        calls: &mut Calls<N, M>,
+        client: &mut Client<SentRequest, N, M>,
         mux: bool,
         out: &mut [u8],
     ) -> Result<usize, BufferTooSmall> {
@@ -78,23 +74,12 @@ impl Control {
             self.ping = false;
             return Ok(count);
         }
-        let Some(discarded) = calls.next_discard() else {
+        let Some(discard) = client.next_discard() else {
             return Ok(0);
         };
         // Framed thrift has no discard message: the session waits for the reply and drops it.
-        let count = if mux {
-            Frame::new(
-                Tag::ZERO,
-                Message::Tdiscarded {
-                    discarded,
-                    reason: DISCARD_REASON,
-                },
-            )
-            .encode(out)?
-        } else {
-            0
-        };
-        calls.discard_sent();
+        let count = if mux { discard.encode(out)? } else { 0 };
+        client.discard_sent();
         Ok(count)
     }
 }

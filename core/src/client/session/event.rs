@@ -109,13 +109,6 @@ pub enum EncodeError {
     LeaseExpired,
 }
 
-/// A request on a connection, for [`Session::discard`](super::Session::discard).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Call {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
-}
-
 /// A request that was in flight when its connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {

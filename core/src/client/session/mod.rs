@@ -1,6 +1,5 @@
 //! One connection to a write proxy: frames, handshake, pings, what is in flight.
 
-mod calls;
 mod control;
 mod encode;
 mod envelope;
@@ -10,26 +9,27 @@ mod receive;
 mod settings;
 
 pub use envelope::Envelope;
-pub use event::{Call, EncodeError, Event, FailureReason, Lost, SessionError};
+pub use event::{EncodeError, Event, FailureReason, Lost, SessionError};
 pub use features::{AllSessionFeatures, MuxWrites, SessionFeatures};
 pub use settings::{Protocol, Settings, SettingsBuilder, SettingsError};
+
+pub use crate::wire::mux::Call;
 
 use core::marker::PhantomData;
 use core::time::Duration;
 
-use calls::Calls;
 use control::{Control, OpeningFrame};
 use encode::{Framing, RequestContext};
 
 use super::RequestId;
-use crate::Instant;
 use crate::random::Random;
 use crate::settings::{SettingRange, SettingValue};
 #[cfg(feature = "std")]
 use crate::tables::Heap;
 use crate::tables::{Inline, Memory};
-use crate::wire::mux::TraceId;
+use crate::wire::mux::{Client, TraceId};
 use crate::wire::service::Request;
+use crate::{Instant, WriteState};
 
 /// One connection to a write proxy, without its socket.
 ///
@@ -70,8 +70,7 @@ pub struct Session<
     random: Random,
     phase: Phase,
     control: Control,
-    calls: Calls<REQUESTS, M>,
-    draining: bool,
+    mux: Client<SentRequest, REQUESTS, M>,
     lease_until: Option<Instant>,
     /// Time at which bytes last came from the peer, or at which it was first sent a request after
     /// that.
@@ -87,12 +86,19 @@ pub struct Session<
     lost: u32,
 }
 
+/// A request in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SentRequest {
+    id: RequestId,
+    /// Offset of its frame in the outgoing byte stream. After it was discarded: the time of that in
+    /// microseconds.
+    since: u64,
+}
+
 /// Phase of the session's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Mux: the test for `Tinit` was sent.
-    Checking,
-    /// Mux: `Tinit` was sent.
+    /// Mux: `mux` knows how far it is.
     Initialising,
     /// Thrift: the request for the upgrade was sent.
     Upgrading,
@@ -151,7 +157,7 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
         } else {
             Protocol::ThriftMux
         } {
-            Protocol::ThriftMux => (Phase::Checking, Some(OpeningFrame::InitCheck)),
+            Protocol::ThriftMux => (Phase::Initialising, Some(OpeningFrame::InitCheck)),
             Protocol::Thrift => (Phase::Upgrading, Some(OpeningFrame::UpgradeRequest)),
             Protocol::PlainThrift => (Phase::Ready(Framing::PlainThrift), None),
         };
@@ -161,8 +167,7 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
             random: Random::new(seed),
             phase,
             control: Control::new(opening),
-            calls: Calls::new(),
-            draining: false,
+            mux: Client::checking(),
             lease_until: None,
             last_received: now,
             ping_sent_at: None,
@@ -188,7 +193,7 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
     /// Returns `true` if the peer drains the connection.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
-        self.draining
+        self.mux.is_draining()
     }
 
     /// Returns the maximum number of requests in flight on this connection: 1 for framed thrift,
@@ -204,7 +209,7 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
     /// Returns the number of requests in flight, discarded ones included.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
-        self.calls.len()
+        self.mux.in_flight()
     }
 
     /// Writes control frames into `out`, whole ones only: how many bytes. 0 means that there is
@@ -218,7 +223,7 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
         // call.
         while let Ok(count) =
             self.control
-                .write::<S, REQUESTS, M>(&mut self.calls, mux, &mut out[total..])
+                .write::<S, REQUESTS, M>(&mut self.mux, mux, &mut out[total..])
         {
             if count == 0 {
                 break;
@@ -263,15 +268,15 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
         let Phase::Ready(framing) = self.phase else {
             return Err(EncodeError::NotReady);
         };
-        if self.draining {
+        if self.mux.is_draining() {
             return Err(EncodeError::Draining);
         }
         if self.lease_until.is_some_and(|until| until <= now) {
             return Err(EncodeError::LeaseExpired);
         }
         let tag = self
-            .calls
-            .next()
+            .mux
+            .next_tag()
             .filter(|_| self.in_flight() < self.capacity())
             .ok_or(EncodeError::Full)?;
         let trace = envelope
@@ -281,11 +286,14 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
         let count = context
             .write::<S>(framing, tag, message, out)
             .map_err(EncodeError::BufferTooSmall)?;
-        if self.calls.len() == 0 {
+        if self.mux.in_flight() == 0 {
             // Silence before this is no reason for a ping: the peer had no request to reply to.
             self.last_received = self.last_received.max(now);
         }
-        let call = self.calls.start(request, self.written);
+        let call = self.mux.start(SentRequest {
+            id: request,
+            since: self.written,
+        });
         self.written += count as u64;
         Ok((count, call))
     }
@@ -294,7 +302,8 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
     /// notified; the call's slot stays taken until the peer has replied ([`Event::Discarded`]). A
     /// call that has finished is ignored. Returns `false` in that case.
     pub fn discard(&mut self, now: Instant, call: Call) -> bool {
-        self.calls.discard(now, call)
+        self.mux
+            .discard(call, |request| request.since = now.as_micros())
     }
 
     /// The socket took `count` more bytes of the outgoing stream.
@@ -337,7 +346,15 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
     /// Returns the next request that was in flight when the connection ended, without discarded
     /// ones. Call it until it returns `None`, then drop the session.
     pub fn poll_lost(&mut self) -> Option<Lost> {
-        self.calls.next_lost(&mut self.lost, self.transmitted)
+        let SentRequest { id, since } = self.mux.next_lost(&mut self.lost)?;
+        Some(Lost {
+            request: id,
+            known: if since >= self.transmitted {
+                WriteState::NotWritten
+            } else {
+                WriteState::Unknown
+            },
+        })
     }
 
     /// Returns the session's protocol: a constant where the features leave no choice, so that the
@@ -350,11 +367,11 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
         }
     }
 
-    fn become_ready(&mut self, now: Instant, framing: Framing) -> Event<'static> {
+    fn become_ready(&mut self, framing: Framing) -> Event<'static> {
         self.phase = Phase::Ready(framing);
         if framing == Framing::Mux && self.settings.idle_ping_interval.is_some() {
             // As Finagle does: a peer that replies to a ping at the start will do so later.
-            self.send_ping(now);
+            self.send_ping(self.last_received);
         }
         Event::Ready
     }
@@ -378,15 +395,13 @@ impl<const REQUESTS: usize, S: SessionFeatures, M: Memory> Session<REQUESTS, S, 
             return None;
         };
         if S::FRAMED && framing != Framing::Mux {
-            return self
-                .calls
-                .only_discarded_at()
-                .and_then(|at| ends(at, self.settings.ping_timeout));
+            let at = Instant::from_micros(self.mux.only_discarded()?.since);
+            return ends(at, self.settings.ping_timeout);
         }
         if let Some(ping_sent_at) = self.ping_sent_at {
             return ends(ping_sent_at, self.settings.ping_timeout);
         }
-        let silence = if self.calls.len() > 0 {
+        let silence = if self.mux.in_flight() > 0 {
             Some(self.settings.silence_before_ping)
         } else {
             self.settings.idle_ping_interval

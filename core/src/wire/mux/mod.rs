@@ -6,15 +6,19 @@
 //!
 //! A session begins as the original's does: the client sends [`Message::BadRerr`] with tag 1 and
 //! the text [`INIT_CHECK`]; a peer that knows [`Message::Tinit`] sends the same back, then both
-//! exchange it. A server must also take clients that skip all that. With the feature `std`,
-//! `Server` is its side of a session, for every kind of payload.
+//! exchange it. A server must also take clients that skip all that. [`Client`] is the client's side
+//! of a session and, with the feature `std`, `Server` the server's, for every kind of payload.
 
+mod calls;
+mod client;
 mod contexts;
 mod dispatch;
 mod frame;
 #[cfg(feature = "std")]
 mod server;
 
+pub use calls::{Call, FinishedCall};
+pub use client::{CallResult, Client, ClientEvent};
 pub use contexts::{
     Context, Contexts, Deadline, Delegation, Delegations, InitHeader, InitHeaders, TraceId,
     TraceKey, TraceKeys,

@@ -136,11 +136,7 @@ impl RemoteStore {
     pub async fn connect(uri: &Uri, settings: ClientSettings) -> Result<Self, StoreError> {
         settings.check()?;
         let established = connect(uri, &settings, None).await?;
-        let connection = Arc::new(Connection::new(
-            established.welcome.clone(),
-            established.address.clone(),
-            settings.max_append_bytes,
-        ));
+        let connection = Arc::clone(&established.connection);
         let state = Arc::new(ClientState::new(ConnectionState::Up(Arc::clone(
             &connection,
         ))));
@@ -148,7 +144,7 @@ impl RemoteStore {
         let reconnecting = tokio::spawn(reconnect_loop(
             uri.clone(),
             settings.clone(),
-            (established, connection),
+            established,
             Arc::clone(&state),
         ));
         Ok(Self {
@@ -284,14 +280,11 @@ impl RemoteStore {
             prefix,
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
         };
-        self.run(page, OnLoss::Retry, |response| match response {
-            Reply::Names { names, more } => Some(NamesPage { names, more }),
-            Reply::Done
-            | Reply::Info(_)
-            | Reply::Acquired(_)
-            | Reply::Appended(_)
-            | Reply::Batch { .. }
-            | Reply::Retention(_) => None,
+        self.run(page, OnLoss::Retry, |reply| {
+            let Reply::Names { names, more } = reply else {
+                return None;
+            };
+            Some(NamesPage { names, more })
         })
         .await
     }
@@ -325,24 +318,22 @@ impl RemoteStore {
             let frame = self
                 .call(request, OnLoss::Retry, wait.min(MAX_WAIT))
                 .await?;
-            let batch = self.read_reply(&frame, |response| match response {
-                Reply::Batch {
+            let batch = self.read_reply(&frame, |reply| {
+                let Reply::Batch {
                     entries,
                     next,
                     start,
                     created_unix_ms,
-                } => Some(ReadBatch {
+                } = reply
+                else {
+                    return None;
+                };
+                Some(ReadBatch {
                     entries: own_entries(&entries, &frame),
                     next,
                     start,
                     created_unix_ms,
-                }),
-                Reply::Done
-                | Reply::Info(_)
-                | Reply::Acquired(_)
-                | Reply::Appended(_)
-                | Reply::Names { .. }
-                | Reply::Retention(_) => None,
+                })
             })?;
             // The server may hold a read for a shorter time than requested: ask for the rest of it.
             wait = deadline.map_or(limit.wait, |deadline| {
@@ -401,14 +392,11 @@ impl LogStore for RemoteStore {
         Box::pin(self.run(
             Operation::Describe(stream.clone()),
             OnLoss::Retry,
-            |response| match response {
-                Reply::Info(info) => Some(info),
-                Reply::Done
-                | Reply::Names { .. }
-                | Reply::Acquired(_)
-                | Reply::Appended(_)
-                | Reply::Batch { .. }
-                | Reply::Retention(_) => None,
+            |reply| {
+                let Reply::Info(info) = reply else {
+                    return None;
+                };
+                Some(info)
             },
         ))
     }
@@ -420,14 +408,11 @@ impl LogStore for RemoteStore {
         };
         // Can be sent again: the same owner gets another lease, which fences the first one, and
         // only the last one is returned.
-        Box::pin(self.run(acquire, OnLoss::Retry, |response| match response {
-            Reply::Acquired(acquired) => Some(acquired),
-            Reply::Done
-            | Reply::Names { .. }
-            | Reply::Info(_)
-            | Reply::Appended(_)
-            | Reply::Batch { .. }
-            | Reply::Retention(_) => None,
+        Box::pin(self.run(acquire, OnLoss::Retry, |reply| {
+            let Reply::Acquired(acquired) = reply else {
+                return None;
+            };
+            Some(acquired)
         }))
     }
 
@@ -477,17 +462,12 @@ impl LogStore for RemoteStore {
 
     fn retention(&self, stream: Option<&StreamName>) -> StoreFuture<'_, RetentionInfo> {
         let operation = Operation::Retention(stream.cloned());
-        Box::pin(
-            self.run(operation, OnLoss::Retry, |response| match response {
-                Reply::Retention(info) => Some(info),
-                Reply::Done
-                | Reply::Names { .. }
-                | Reply::Info(_)
-                | Reply::Acquired(_)
-                | Reply::Appended(_)
-                | Reply::Batch { .. } => None,
-            }),
-        )
+        Box::pin(self.run(operation, OnLoss::Retry, |reply| {
+            let Reply::Retention(info) = reply else {
+                return None;
+            };
+            Some(info)
+        }))
     }
 
     fn check_health(&self) -> StoreFuture<'_, ()> {

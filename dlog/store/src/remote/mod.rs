@@ -15,8 +15,8 @@
 //! every process that reaches the port can read, write and delete.
 
 mod client;
+mod endpoint;
 mod frames;
-mod outbox;
 mod protocol;
 mod secret;
 mod server;

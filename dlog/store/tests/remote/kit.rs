@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
+use distributedlog::wire::mux::{InitHeader, InitHeaders, Message, Tag};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
+use distributedlog_store::frames::FrameStream;
+use distributedlog_store::remote::internals::{
+    SessionKey, WELCOME, Welcome, encode_versioned, push,
+};
 use distributedlog_store::remote::{ClientSettings, RemoteStore, Server, ServerSettings, serve};
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{
@@ -115,6 +121,29 @@ pub(super) fn at_once() -> ReadLimit {
         wait: Duration::ZERO,
         created_unix_ms: None,
     }
+}
+
+/// Reads a client's hello and welcomes it, with this version of mux.
+pub(super) async fn welcome(stream: &mut TcpStream, version: u16, ping_every_ms: u32) {
+    let hello = FrameStream::new(&mut *stream, 1000, None).next().await;
+    hello.expect("a hello");
+    let welcome = Welcome {
+        store: None,
+        session: SessionKey { id: 1, secret: 1 },
+        resumed: false,
+        ping_every_ms,
+        max_frame_bytes: 1000,
+        grace_ms: 1,
+    };
+    let (mut value, mut frame) = (Vec::new(), Vec::new());
+    encode_versioned(&welcome, &mut value);
+    let headers = [InitHeader {
+        key: WELCOME,
+        value: &value,
+    }];
+    let headers = InitHeaders::new(&headers);
+    push(&mut frame, Tag::ONE, Message::Rinit { version, headers });
+    stream.write_all(&frame).await.expect("the welcome is sent");
 }
 
 /// A relay between a client and a server that can cut the connections.

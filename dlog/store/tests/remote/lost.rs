@@ -1,14 +1,9 @@
 use core::time::Duration;
 
 use distributedlog::Dlsn;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::kit::*;
-use distributedlog::wire::mux::{InitHeader, InitHeaders, Message, Tag};
-use distributedlog_store::frames::FrameStream;
-use distributedlog_store::remote::internals::push;
-use distributedlog_store::remote::internals::{SessionKey, WELCOME, Welcome, encode_versioned};
 use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings};
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, ReadLimit, StoreError};
@@ -141,33 +136,7 @@ async fn a_half_open_connection_is_detected_by_its_pings() {
         let mut silent = Vec::new();
         loop {
             let (mut stream, _) = listener.accept().await.expect("accepts");
-            FrameStream::new(&mut stream, 1000, None)
-                .next()
-                .await
-                .expect("a hello");
-            let welcome = Welcome {
-                store: None,
-                session: SessionKey { id: 1, secret: 1 },
-                resumed: false,
-                ping_every_ms: 1,
-                max_frame_bytes: 1000,
-                grace_ms: 1,
-            };
-            let (mut value, mut frame) = (Vec::new(), Vec::new());
-            encode_versioned(&welcome, &mut value);
-            let headers = [InitHeader {
-                key: WELCOME,
-                value: &value,
-            }];
-            push(
-                &mut frame,
-                Tag::ONE,
-                Message::Rinit {
-                    version: 1,
-                    headers: InitHeaders::new(&headers),
-                },
-            );
-            stream.write_all(&frame).await.expect("the welcome is sent");
+            welcome(&mut stream, 1, 1).await;
             silent.push(stream);
         }
     });
@@ -204,4 +173,30 @@ async fn dropping_the_client_completes_its_appends_as_unknown() {
         in_flight.await,
         Ok(Err(StoreError::Disconnected { .. }))
     ));
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_a_connection_that_is_lost_meanwhile() {
+    let Running { store, server, .. } = running(ServerSettings::default()).await;
+    let relay = Relay::before(server.local_addr()).await;
+    let remote = client(&relay.uri).await;
+    let stream = name("s");
+    remote.create(&stream).await.expect("created");
+    let lease = lease(&remote, &stream, &owner(1)).await;
+    store.hold_appends();
+    let in_flight = start_append(&remote, &lease, entry("?"));
+    store.until(|store| store.held_appends() == 1).await;
+    let mut closing = remote.close();
+    // It waits for the append.
+    let polled = core::future::poll_fn(|cx| core::task::Poll::Ready(closing.as_mut().poll(cx)));
+    assert!(polled.await.is_pending());
+    relay.shut();
+    assert!(matches!(
+        in_flight.await,
+        Ok(Err(StoreError::Disconnected { .. }))
+    ));
+    // The settings would let it wait for ten minutes.
+    let limit = Duration::from_secs(60);
+    let closed = tokio::time::timeout(limit, closing).await;
+    assert_eq!(closed, Ok(Ok(())));
 }

@@ -6,6 +6,7 @@ mod identity;
 mod kit;
 mod log_lines;
 mod lost;
+mod odd_servers;
 mod operations;
 mod ownership;
 mod security;

@@ -1,22 +1,23 @@
 //! One connection to the server, and the requests in flight on it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use core::fmt;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
-use distributedlog::wire::mux::{Frame, Message, Status, Tag};
+use distributedlog::client::Heap;
+use distributedlog::wire::mux::{Call, CallResult, Client, ClientEvent, Frame, Message, Status};
 use tokio::sync::{Notify, oneshot};
 
+use crate::remote::endpoint::{Endpoint, Output};
 use crate::remote::frames::push_request;
-use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{Operation, RecordRef, Reply, ReplyResult, Request, Welcome, decode};
 use crate::{AppendDone, Entry, Lease, StoreError};
 
 /// Maximum number of requests in flight on one connection. Mux has 2^23 tags, eight times as many.
 const MAX_REQUESTS: usize = 1 << 20;
 
-/// First tag of a request. Tag 0 is for messages without reply, 1 for pings and the handshake.
-const FIRST_TAG: u32 = 2;
+/// The client's side of the mux session.
+pub(super) type MuxClient = Client<InFlight, MAX_REQUESTS, Heap>;
 
 /// Outcome of a request other than an append.
 pub(super) enum CallOutcome {
@@ -28,97 +29,79 @@ pub(super) enum CallOutcome {
     Lost(StoreError),
 }
 
+/// A request in flight.
+pub(super) enum InFlight {
+    Append { done: AppendDone, bytes: usize },
+    Call(oneshot::Sender<CallOutcome>),
+}
+
 /// One connection to the server.
 ///
-/// Invariant: each tag in use was sent once, and is completed once, by a reply or by
+/// Invariant: each request was sent once, and is completed once, by a reply or by
 /// [`Connection::fail_all`].
 pub(super) struct Connection {
-    pub(super) outbox: Outbox,
+    pub(super) endpoint: Endpoint<Session>,
     pub(super) welcome: Welcome,
     pub(super) address: String,
     max_append_bytes: usize,
-    tags: Mutex<Tags>,
     /// Notified when an append completes or new requests are refused.
     append_done: Notify,
 }
 
-#[derive(Default)]
-struct Tags {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+/// The session of a connection.
+pub(super) struct Session {
+    mux: MuxClient,
     appends: usize,
     append_bytes: usize,
-    calls: u64,
     /// Error for new requests. `None` while they are accepted.
     refuse_with: Option<StoreError>,
 }
 
-enum Slot {
-    Free,
-    Append {
-        done: AppendDone,
-        bytes: usize,
-    },
-    Call {
-        reply: oneshot::Sender<CallOutcome>,
-        /// Distinguishes the call from an earlier one with the same tag.
-        number: u64,
-    },
-    /// The caller dropped its future; the reply frees the tag.
-    Discarded,
-}
-
-impl Tags {
-    fn take(&mut self, slot: Slot) -> Tag {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::Free);
-            u32::try_from(self.slots.len() - 1).expect("MAX_REQUESTS bounds the slots")
-        });
-        self.slots[index as usize] = slot;
-        Tag::new(index + FIRST_TAG).expect("MAX_REQUESTS is far below the largest tag")
-    }
-
-    fn slot(&mut self, tag: Tag) -> Option<&mut Slot> {
-        self.slots
-            .get_mut(tag.get().checked_sub(FIRST_TAG)? as usize)
-    }
-
-    fn free(&mut self, tag: Tag) -> Slot {
-        let Some(slot) = self.slot(tag) else {
-            return Slot::Free;
-        };
-        let slot = core::mem::replace(slot, Slot::Free);
-        match &slot {
-            Slot::Free => return Slot::Free,
-            Slot::Append { bytes, .. } => {
-                self.append_bytes -= bytes;
-                self.appends -= 1;
-            }
-            Slot::Call { .. } | Slot::Discarded => {}
+impl Session {
+    /// Handles a frame, as far as the session is concerned.
+    fn handle_frame<'a>(
+        &mut self,
+        frame: &Frame<'a>,
+        draining: impl FnOnce() -> StoreError,
+        output: &mut Output,
+    ) -> ClientEvent<'a, InFlight> {
+        let event = self.mux.handle_frame(frame);
+        if let ClientEvent::Finished(call, _) = &event
+            && let InFlight::Append { bytes, .. } = call.value
+        {
+            self.append_bytes -= bytes;
+            self.appends -= 1;
+        } else if let ClientEvent::Ping = event {
+            output.send(frame.tag, Message::Rping);
+        } else if let ClientEvent::Drain { .. } = event {
+            self.refuse_with.get_or_insert_with(draining);
+            // The session is locked: no request follows this.
+            output.send(frame.tag, Message::Rdrain);
         }
-        self.free.push(tag.get() - FIRST_TAG);
-        slot
-    }
-
-    fn is_full(&self) -> bool {
-        self.free.is_empty() && self.slots.len() >= MAX_REQUESTS
+        event
     }
 }
 
 impl Connection {
-    pub(super) fn new(welcome: Welcome, address: String, max_append_bytes: usize) -> Self {
+    pub(super) fn new(
+        mux: MuxClient,
+        welcome: Welcome,
+        address: String,
+        max_append_bytes: usize,
+    ) -> Self {
+        let session = Session {
+            mux,
+            appends: 0,
+            append_bytes: 0,
+            refuse_with: None,
+        };
         Self {
-            outbox: Outbox::new(None),
+            endpoint: Endpoint::new(session, None),
             welcome,
             address,
             max_append_bytes,
-            tags: Mutex::default(),
             append_done: Notify::new(),
         }
-    }
-
-    fn tags(&self) -> MutexGuard<'_, Tags> {
-        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends an append. `done` is called with the reply, or when the connection is lost, or by this
@@ -147,44 +130,40 @@ impl Connection {
         bytes: usize,
         done: AppendDone,
     ) -> Result<(), (StoreError, AppendDone)> {
-        let mut tags = self.tags();
-        if let Some(error) = &tags.refuse_with {
-            return Err((error.clone(), done));
-        }
-        // An entry is always accepted if no other append is in flight: only the frame's limit
-        // bounds a single entry.
-        if tags.is_full() || (tags.appends > 0 && tags.append_bytes + bytes > self.max_append_bytes)
-        {
-            return Err((
-                StoreError::Overloaded {
-                    limit: self.max_append_bytes,
-                },
-                done,
-            ));
-        }
         let limit = self.welcome.max_frame_bytes as usize;
-        // Refused before it is encoded: encoding hundreds of megabytes with the tags locked would
-        // delay the replies to pings until the server closes the connection.
-        if bytes > limit {
-            return Err((StoreError::TooLarge { size: bytes, limit }, done));
-        }
-        tags.appends += 1;
-        tags.append_bytes += bytes;
-        let tag = tags.take(Slot::Append { done, bytes });
-        let mut fits = true;
-        // Pushed with the tags locked, so that no request follows the confirmation of a drain. If
-        // the outbox was closed in between, `fail_all` completes the append.
-        self.outbox.push(|out| {
-            let start = out.len();
-            fits = push_request(out, tag, request) <= limit;
-            if !fits {
-                out.truncate(start);
+        self.endpoint.with(|session, output| {
+            if let Some(error) = &session.refuse_with {
+                return Err((error.clone(), done));
             }
-        });
-        match if fits { Slot::Free } else { tags.free(tag) } {
-            Slot::Append { done, .. } => Err((StoreError::TooLarge { size: bytes, limit }, done)),
-            Slot::Free | Slot::Call { .. } | Slot::Discarded => Ok(()),
-        }
+            // An entry is always accepted if no other append is in flight: only the frame's limit
+            // bounds a single entry.
+            let is_full =
+                session.appends > 0 && session.append_bytes + bytes > self.max_append_bytes;
+            let Some(tag) = session.mux.next_tag().filter(|_| !is_full) else {
+                let limit = self.max_append_bytes;
+                return Err((StoreError::Overloaded { limit }, done));
+            };
+            // Refused before it is encoded: encoding hundreds of megabytes with the session locked
+            // would delay the replies to pings until the server closes the connection.
+            let mut fits = bytes <= limit;
+            if fits {
+                output.push(|out| {
+                    let start = out.len();
+                    fits = push_request(out, tag, request) <= limit;
+                    if !fits {
+                        out.truncate(start);
+                    }
+                });
+            }
+            if !fits {
+                return Err((StoreError::TooLarge { size: bytes, limit }, done));
+            }
+            session.appends += 1;
+            session.append_bytes += bytes;
+            // If the output is closed, `fail_all` completes the append.
+            session.mux.start(InFlight::Append { done, bytes });
+            Ok(())
+        })
     }
 
     /// Sends a request and waits for its reply.
@@ -194,68 +173,62 @@ impl Connection {
     /// Dropping the future discards the request: the server is asked to stop it, but may have
     /// carried it out.
     pub(super) async fn call(&self, request: &Request<'_>) -> CallOutcome {
-        self.call_unless(request, |tags| tags.refuse_with.is_some())
-            .await
+        self.send_and_wait(request, true).await
     }
 
     /// Ends the session, which releases its leases. Works also while new requests are refused.
     pub(super) async fn end_session(&self) -> CallOutcome {
-        self.call_unless(&Request::Do(Operation::EndSession), |_| false)
+        self.send_and_wait(&Request::Do(Operation::EndSession), false)
             .await
     }
 
-    async fn call_unless(
-        &self,
-        request: &Request<'_>,
-        refused: impl FnOnce(&Tags) -> bool,
-    ) -> CallOutcome {
+    async fn send_and_wait(&self, request: &Request<'_>, can_be_refused: bool) -> CallOutcome {
         let (reply, receiver) = oneshot::channel();
-        let _waiting = {
-            let mut tags = self.tags();
-            if refused(&tags) || tags.is_full() {
-                return CallOutcome::NotStarted;
+        let started = self.endpoint.with(|session, output| {
+            let refused = can_be_refused && session.refuse_with.is_some();
+            if refused || output.closed {
+                return None;
             }
-            tags.calls += 1;
-            let number = tags.calls;
-            let tag = tags.take(Slot::Call { reply, number });
-            self.outbox.push(|out| _ = push_request(out, tag, request));
-            CallGuard {
-                connection: self,
-                tag,
-                number,
-            }
+            let tag = session.mux.next_tag()?;
+            output.push(|out| _ = push_request(out, tag, request));
+            Some(session.mux.start(InFlight::Call(reply)))
+        });
+        let Some(call) = started else {
+            return CallOutcome::NotStarted;
+        };
+        let _waiting = CallGuard {
+            connection: self,
+            call,
         };
         // The sender is dropped unused only by a discarded call, whose future is not there to see
         // it.
         receiver.await.unwrap_or(CallOutcome::NotStarted)
     }
 
-    /// Marks the request as discarded if its reply is still missing.
-    fn discard(&self, tag: Tag, call: u64) {
-        if let Some(slot @ Slot::Call { .. }) = self.tags().slot(tag)
-            && matches!(slot, Slot::Call { number, .. } if *number == call)
-        {
-            *slot = Slot::Discarded;
-            let message = Message::Tdiscarded {
-                discarded: tag,
-                reason: "nobody waits for it",
-            };
-            self.outbox.send(Tag::ZERO, message);
+    /// Discards the request if its reply is still missing.
+    fn discard(&self, call: Call) {
+        self.endpoint.with(|session, output| {
+            session.mux.discard(call, |_| {});
+            if let Some(frame) = session.mux.next_discard() {
+                output.send(frame.tag, frame.message);
+                session.mux.discard_sent();
+            }
+        });
+    }
+
+    /// Returns the error of new requests while the server drains.
+    pub(super) fn draining(&self) -> StoreError {
+        StoreError::Unreachable {
+            address: self.address.clone(),
+            detail: "the server is shutting down".to_owned(),
         }
     }
 
     /// Takes nothing new any more; answers what is asked with `why`.
     pub(super) fn stop_accepting(&self, why: StoreError) {
-        let mut tags = self.tags();
-        tags.refuse_with.get_or_insert(why);
-        drop(tags);
+        self.endpoint
+            .with(|session, _| _ = session.refuse_with.get_or_insert(why));
         self.append_done.notify_waiters();
-    }
-
-    /// Confirms the server's drain: no request follows. Call after
-    /// [`stop_accepting`](Self::stop_accepting).
-    pub(super) fn confirm_drain(&self, tag: Tag) {
-        self.outbox.send(tag, Message::Rdrain);
     }
 
     /// Waits until no append is in flight. Call after [`stop_accepting`](Self::stop_accepting), or
@@ -263,7 +236,7 @@ impl Connection {
     pub(super) async fn all_appends_done(&self) {
         loop {
             let append_done = self.append_done.notified();
-            if self.tags().appends == 0 {
+            if self.endpoint.with(|session, _| session.appends) == 0 {
                 return;
             }
             append_done.await;
@@ -273,116 +246,119 @@ impl Connection {
     /// Completes all requests in flight with `why` after the connection was lost; refuses new ones
     /// with `refuse_with`.
     pub(super) fn fail_all(&self, why: &StoreError, refuse_with: StoreError) {
-        let slots = {
-            let mut tags = self.tags();
-            tags.refuse_with.get_or_insert(refuse_with);
-            tags.free.clear();
-            tags.appends = 0;
-            tags.append_bytes = 0;
-            core::mem::take(&mut tags.slots)
-        };
-        self.outbox.close();
-        for slot in slots {
-            match slot {
-                #[cfg(seeded_bugs)]
-                Slot::Append { done, .. }
-                    if distributedlog::seeded_bugs::is_on(
-                        distributedlog::seeded_bugs::Bug::LostAppendIsUnsent,
-                    ) =>
-                {
-                    let (address, detail) = (
-                        self.address.clone(),
-                        String::from("the connection was lost"),
-                    );
-                    done(Err(StoreError::Unreachable { address, detail }));
-                }
-                Slot::Append { done, .. } => done(Err(why.clone())),
-                Slot::Call { reply, .. } => _ = reply.send(CallOutcome::Lost(why.clone())),
-                Slot::Free | Slot::Discarded => {}
-            }
+        let mut lost = self.endpoint.with(|session, output| {
+            output.closed = true;
+            session.refuse_with.get_or_insert(refuse_with);
+            (session.appends, session.append_bytes) = (0, 0);
+            core::mem::replace(&mut session.mux, MuxClient::initialising())
+        });
+        let mut cursor = 0;
+        // Not with the session locked: a completion may call this store.
+        while let Some(request) = lost.next_lost(&mut cursor) {
+            request.lose(why.clone());
         }
         self.append_done.notify_waiters();
     }
 
-    /// Handles a frame from the server.
+    /// Handles a frame from the server. Returns true if the server wants no more requests: it
+    /// drains, or refused to start one, as it does during a drain.
     ///
     /// # Errors
     /// The frame is invalid in this protocol. The connection must be closed.
-    pub(super) fn receive(&self, bytes: &Bytes) -> Result<Received, String> {
+    pub(super) fn receive(&self, bytes: &Bytes) -> Result<bool, String> {
         let frame = Frame::decode(bytes).map_err(|error| error.to_string())?;
-        match frame.message {
-            Message::Rdispatch {
-                status, payload, ..
-            } => self.handle_reply(frame.tag, status, bytes.slice_ref(payload)),
-            Message::Rdiscarded => {
-                self.tags().free(frame.tag);
-                Ok(Received::Nothing)
+        let event = self
+            .endpoint
+            .with(|session, output| session.handle_frame(&frame, || self.draining(), output));
+        let received = match event {
+            ClientEvent::Finished(call, CallResult::Replied(status, payload)) => {
+                if !call.discarded {
+                    self.reply(call.value, status, bytes.slice_ref(payload));
+                }
+                Ok(status == Status::Nack)
             }
-            Message::Tping => {
-                self.outbox.send(frame.tag, Message::Rping);
-                Ok(Received::Nothing)
+            ClientEvent::Finished(call, _) if call.discarded => Ok(false),
+            ClientEvent::Finished(call, CallResult::GivenUp) => {
+                Err(self.lose(call.value, "it gave a request up".to_owned()))
             }
-            Message::Tdrain => Ok(Received::Drain(frame.tag)),
-            Message::Rping | Message::Tlease { .. } => Ok(Received::Nothing),
-            Message::Rerr { error } | Message::BadRerr { error } => {
-                Err(format!("it did not understand a frame: {error}"))
-            }
-            other @ (Message::Treq { .. }
-            | Message::Rreq { .. }
-            | Message::Tdispatch { .. }
-            | Message::Rdrain
-            | Message::Tdiscarded { .. }
-            | Message::BadTdiscarded { .. }
-            | Message::Tinit { .. }
-            | Message::Rinit { .. }) => Err(format!(
-                "it sent {}, which is not valid here",
-                other.frame_type().name()
+            ClientEvent::Finished(call, CallResult::NotHandled(error)) => Err(self.lose(
+                call.value,
+                format!("it did not understand a frame: {error}"),
             )),
+            ClientEvent::Drain { .. } => Ok(true),
+            ClientEvent::Ping | ClientEvent::Lease { .. } | ClientEvent::Nothing => Ok(false),
+            ClientEvent::CheckPassed
+            | ClientEvent::Begun(_)
+            | ClientEvent::OtherVersion(_)
+            | ClientEvent::Unexpected => Err(format!(
+                "it sent {} with tag {}, which is not valid here",
+                frame.message.frame_type().name(),
+                frame.tag
+            )),
+        };
+        self.append_done.notify_waiters();
+        received
+    }
+
+    /// Completes a request with the server's reply.
+    fn reply(&self, request: InFlight, status: Status, payload: Bytes) {
+        let text = || String::from_utf8_lossy(&payload).into_owned();
+        let address = self.address.clone();
+        match (request, status) {
+            (InFlight::Append { done, .. }, Status::Ok) => {
+                done(position(&payload).unwrap_or_else(|detail| Err(self.lost(detail))));
+            }
+            (InFlight::Append { done, .. }, Status::Nack | Status::Error) => {
+                let detail = text();
+                done(Err(StoreError::Unreachable { address, detail }));
+            }
+            (InFlight::Call(reply), status) => {
+                _ = reply.send(match status {
+                    Status::Ok => CallOutcome::Replied(payload),
+                    Status::Nack => CallOutcome::NotStarted,
+                    Status::Error => {
+                        let detail = text();
+                        CallOutcome::Lost(StoreError::Refused { address, detail })
+                    }
+                });
+            }
         }
     }
 
-    fn handle_reply(&self, tag: Tag, status: Status, payload: Bytes) -> Result<Received, String> {
-        let slot = self.tags().free(tag);
-        match (slot, status) {
-            (Slot::Free, _) => {
-                return Err(format!("it replied to the tag {tag}, which is not in use"));
-            }
-            (Slot::Discarded, _) => {}
-            (Slot::Call { reply, .. }, Status::Ok) => _ = reply.send(CallOutcome::Replied(payload)),
-            (Slot::Call { reply, .. }, Status::Nack) => _ = reply.send(CallOutcome::NotStarted),
-            (Slot::Call { reply, .. }, Status::Error) => {
-                _ = reply.send(CallOutcome::Lost(self.refused(&payload)))
-            }
-            (Slot::Append { done, .. }, Status::Ok) => {
-                done(position(&payload).unwrap_or_else(|detail| {
-                    Err(StoreError::Disconnected {
-                        address: self.address.clone(),
-                        detail,
-                    })
-                }));
-                self.append_done.notify_waiters();
-            }
-            (Slot::Append { done, .. }, Status::Nack | Status::Error) => {
-                let detail = String::from_utf8_lossy(&payload).into_owned();
-                done(Err(StoreError::Unreachable {
-                    address: self.address.clone(),
-                    detail,
-                }));
-                self.append_done.notify_waiters();
-            }
-        }
-        Ok(if status == Status::Nack {
-            Received::Nack
-        } else {
-            Received::Nothing
-        })
+    /// Completes a request whose outcome is unknown because the connection must be closed, for this
+    /// reason, which it returns.
+    fn lose(&self, request: InFlight, why: String) -> String {
+        request.lose(self.lost(why.clone()));
+        why
     }
 
-    fn refused(&self, text: &[u8]) -> StoreError {
-        StoreError::Refused {
-            address: self.address.clone(),
-            detail: String::from_utf8_lossy(text).into_owned(),
+    fn lost(&self, detail: String) -> StoreError {
+        let address = self.address.clone();
+        StoreError::Disconnected { address, detail }
+    }
+}
+
+impl InFlight {
+    /// Completes a request whose outcome is unknown.
+    fn lose(self, why: StoreError) {
+        match (self, why) {
+            #[cfg(seeded_bugs)]
+            (Self::Append { done, .. }, StoreError::Disconnected { address, detail })
+                if distributedlog::seeded_bugs::is_on(
+                    distributedlog::seeded_bugs::Bug::LostAppendIsUnsent,
+                ) =>
+            {
+                done(Err(StoreError::Unreachable { address, detail }));
+            }
+            (Self::Append { done, .. }, why) => done(Err(why)),
+            (Self::Call(reply), why) => _ = reply.send(CallOutcome::Lost(why)),
         }
+    }
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InFlight")
     }
 }
 
@@ -396,25 +372,14 @@ fn position(payload: &[u8]) -> Result<Result<Dlsn, StoreError>, String> {
     }
 }
 
-/// Effect of a frame on the connection as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Received {
-    Nothing,
-    /// The server drains: it wants no more requests, and a confirmation with this tag.
-    Drain(Tag),
-    /// The server refused to start a request, as it does during a drain.
-    Nack,
-}
-
 /// Discards the request when its caller drops the future.
 struct CallGuard<'a> {
     connection: &'a Connection,
-    tag: Tag,
-    number: u64,
+    call: Call,
 }
 
 impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
-        self.connection.discard(self.tag, self.number);
+        self.connection.discard(self.call);
     }
 }

@@ -1,14 +1,16 @@
 //! Connecting to a host: the handshake, and identifying other servers if it fails.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use distributedlog::wire::mux::{
-    Frame, InitHeader, InitHeaders, Message, Tag, VERSION as MUX_VERSION,
+    ClientEvent, Frame, InitHeader, InitHeaders, Message, Tag, VERSION as MUX_VERSION,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
+use super::connection::{Connection, MuxClient};
 use crate::frames::{FrameReadError, FrameStream};
 use crate::net::BoxedStream;
 use crate::remote::ClientSettings;
@@ -29,8 +31,7 @@ const MAX_PROBE_BYTES: usize = 1024;
 pub(super) struct Established {
     pub(super) reader: FrameStream<ReadHalf<BoxedStream>>,
     pub(super) writer: WriteHalf<BoxedStream>,
-    pub(super) welcome: Welcome,
-    pub(super) address: String,
+    pub(super) connection: Arc<Connection>,
 }
 
 /// The session and the store of a lost connection.
@@ -75,7 +76,7 @@ pub(super) async fn connect(
         }
     };
     let before = previous.and_then(|previous| previous.store);
-    match (before, established.welcome.store) {
+    match (before, established.connection.welcome.store) {
         (Some(before), Some(now)) if before != now => Err(StoreError::Refused {
             address,
             detail: format!(
@@ -124,45 +125,34 @@ async fn handshake(
         .await
         .map_err(|error| HandshakeError::Unreachable(error.to_string()))?;
     let stream = secure(host, settings, stream).await?;
-    let (from, mut to) = split(stream);
+    let (from, mut writer) = split(stream);
     let mut reader = FrameStream::new(from, settings.max_frame_bytes, None);
+    let mut mux = MuxClient::initialising();
     let hello = EncodedHello::new(namespace, settings, resume)?;
-    let replied = timeout(
-        limit,
-        exchange(&hello, settings.secret.as_ref(), &mut reader, &mut to),
-    );
-    let detail = match replied.await {
-        Ok(Ok(Err(why))) => return Err(HandshakeError::Refused(why)),
-        Ok(Ok(Ok((Some(frame), is_proven)))) => match read_reply(&frame) {
-            Some(Ok(_)) if settings.secret.is_some() && !is_proven => return Err(unproven()),
-            Some(Ok(welcome)) => {
-                return Ok(Established {
-                    reader,
-                    writer: to,
-                    welcome,
-                    address: host.to_string(),
-                });
-            }
-            Some(Err(error)) => return Err(error),
-            None => {
-                return Err(HandshakeError::Refused(
-                    describe_peer(host, settings, &frame).await,
-                ));
-            }
-        },
-        Ok(Err(FrameReadError::TooLarge(_) | FrameReadError::Torn(_))) => {
-            return Err(HandshakeError::Refused(
-                describe_peer(host, settings, reader.unread()).await,
-            ));
+    let exchanged = exchange(&hello, settings, &mut mux, &mut reader, &mut writer);
+    let detail = match timeout(limit, exchanged).await {
+        Ok(Ok(welcome)) => {
+            let (address, most) = (host.to_string(), settings.max_append_bytes);
+            return Ok(Established {
+                reader,
+                writer,
+                connection: Arc::new(Connection::new(mux, welcome?, address, most)),
+            });
         }
-        Ok(Ok(Ok((None, _)))) => NO_REPLY.to_owned(),
-        Ok(Err(FrameReadError::Io(error))) if tls::is_alert(&error) => {
+        Ok(Err(NoAnswer::Foreign(frame))) => {
+            return Err(describe_peer(host, settings, &frame).await);
+        }
+        Ok(Err(NoAnswer::Unread(FrameReadError::TooLarge(_) | FrameReadError::Torn(_)))) => {
+            return Err(describe_peer(host, settings, reader.unread()).await);
+        }
+        Ok(Err(NoAnswer::Unread(FrameReadError::Io(error)))) if tls::is_alert(&error) => {
             // In TLS 1.3 the server checks the client's certificate after the client's handshake.
             return Err(HandshakeError::Refused(tls::describe_alert(&error)));
         }
-        Ok(Err(FrameReadError::Io(error))) => {
+        Ok(Err(NoAnswer::Unread(FrameReadError::Io(error)))) => {
             format!("it accepted the connection, but sending the hello failed: {error}")
         }
+        Ok(Err(NoAnswer::Ended)) => NO_REPLY.to_owned(),
         Err(_) => format!(
             "it accepted the connection, but did not reply within {} ms",
             limit.as_millis()
@@ -178,28 +168,61 @@ async fn handshake(
 const NO_REPLY: &str = "it closed the connection without a reply: it is not a DistributedLog \
                         store, or is shutting down";
 
+/// Reason why there is no answer to the hello.
+enum NoAnswer {
+    /// This frame is none.
+    Foreign(Bytes),
+    Unread(FrameReadError),
+    /// The server closed the connection between frames.
+    Ended,
+}
+
 /// Sends the hello, and proves the secret if the server asks for it and proves it first. Returns
-/// the server's last frame, and whether it has proven the secret. The inner error says why it has
-/// not.
+/// the server's welcome.
 async fn exchange(
     hello: &EncodedHello,
-    secret: Option<&StoreSecret>,
+    settings: &ClientSettings,
+    mux: &mut MuxClient,
     reader: &mut FrameStream<ReadHalf<BoxedStream>>,
-    to: &mut WriteHalf<BoxedStream>,
-) -> Result<Result<(Option<Bytes>, bool), String>, FrameReadError> {
-    let frame = hello.frame(None);
-    to.write_all(&frame).await.map_err(FrameReadError::Io)?;
-    let reply = reader.next().await?;
-    let Some(challenge) = reply.as_ref().and_then(challenge_of) else {
-        return Ok(Ok((reply, false)));
-    };
-    let proof = match hello.prove(secret, &challenge) {
-        Ok(proof) => proof,
-        Err(why) => return Ok(Err(why)),
-    };
-    let frame = hello.frame(Some(&proof));
-    to.write_all(&frame).await.map_err(FrameReadError::Io)?;
-    Ok(Ok((reader.next().await?, true)))
+    writer: &mut WriteHalf<BoxedStream>,
+) -> Result<Result<Welcome, HandshakeError>, NoAnswer> {
+    let secret = settings.secret.as_ref();
+    let mut proof = None;
+    // Bounded: a second challenge is no welcome.
+    loop {
+        let frame = hello.frame(proof.as_ref().map(<[u8; 32]>::as_slice));
+        let sent = writer.write_all(&frame).await.map_err(FrameReadError::Io);
+        sent.map_err(NoAnswer::Unread)?;
+        let reply = reader.next().await.map_err(NoAnswer::Unread)?;
+        let reply = reply.ok_or(NoAnswer::Ended)?;
+        let event = Frame::decode(&reply).map(|frame| mux.handle_frame(&frame));
+        if let Ok(ClientEvent::OtherVersion(version)) = event {
+            let why = format!("it speaks version {version} of mux, not {MUX_VERSION}");
+            return Ok(Err(HandshakeError::Refused(why)));
+        }
+        let Ok(ClientEvent::Begun(headers)) = event else {
+            return Err(NoAnswer::Foreign(reply.clone()));
+        };
+        match find(&headers, CHALLENGE) {
+            Some(challenge) if proof.is_none() => match hello.prove(secret, challenge) {
+                Ok(proven) => proof = Some(proven),
+                Err(why) => return Ok(Err(HandshakeError::Refused(why))),
+            },
+            Some(_) | None => {
+                let is_proven = secret.is_none() || proof.is_some();
+                let welcome = read_welcome(&headers);
+                return Ok(welcome.and_then(|it| is_proven.then_some(it).ok_or_else(unproven)));
+            }
+        }
+        mux.initialise();
+    }
+}
+
+/// Returns the value of the option with this key.
+fn find<'a>(headers: &InitHeaders<'a>, key: &[u8]) -> Option<&'a [u8]> {
+    let mut all = headers.iter();
+    all.find(|header| header.key == key)
+        .map(|header| header.value)
 }
 
 fn unproven() -> HandshakeError {
@@ -351,65 +374,30 @@ impl EncodedHello {
     }
 }
 
-/// Returns the value of the header with the server's proof, if the first frame has one.
-fn challenge_of(bytes: &Bytes) -> Option<Vec<u8>> {
-    let Message::Rinit { headers, .. } = Frame::decode(bytes).ok()?.message else {
-        return None;
-    };
-    let mut headers = headers.iter();
-    let found = headers.find(|header| header.key == CHALLENGE)?;
-    Some(found.value.to_vec())
-}
-
-/// Parses the first frame. Returns `None` if it is not a reply to a hello.
-fn read_reply(bytes: &Bytes) -> Option<Result<Welcome, HandshakeError>> {
-    match Frame::decode(bytes).ok()?.message {
-        Message::Rinit { headers, .. } => {
-            let text = |key| {
-                headers
-                    .iter()
-                    .find(|header| header.key == key)
-                    .map(|header| String::from_utf8_lossy(header.value).into_owned())
-            };
-            if let Some(why) = text(REFUSED) {
-                return Some(Err(HandshakeError::Refused(why)));
-            }
-            if let Some(why) = text(BUSY) {
-                return Some(Err(HandshakeError::Unreachable(why)));
-            }
-            let Some(header) = headers.iter().find(|header| header.key == WELCOME) else {
-                return Some(Err(is_write_proxy()));
-            };
-            Some(match decode_versioned(header.value) {
-                Ok(Ok(welcome)) => Ok(welcome),
-                Ok(Err(OtherVersion(version))) => {
-                    let ours = env!("CARGO_PKG_VERSION");
-                    let why = format!(
-                        "it speaks version {version} of the store's protocol; this is dlog \
-                         {ours}, which speaks version {VERSION}"
-                    );
-                    Err(HandshakeError::Refused(why))
-                }
-                Err(malformed) => Err(HandshakeError::Refused(format!(
-                    "its welcome is {malformed}"
-                ))),
-            })
+/// Reads the welcome in the options of a server that accepted the session.
+fn read_welcome(headers: &InitHeaders<'_>) -> Result<Welcome, HandshakeError> {
+    let text = |key| find(headers, key).map(|value| String::from_utf8_lossy(value).into_owned());
+    if let Some(why) = text(REFUSED) {
+        return Err(HandshakeError::Refused(why));
+    }
+    if let Some(why) = text(BUSY) {
+        return Err(HandshakeError::Unreachable(why));
+    }
+    // A write proxy, or a peer that speaks mux but not Tinit.
+    let welcome = find(headers, WELCOME).ok_or_else(is_write_proxy)?;
+    match decode_versioned(welcome) {
+        Ok(Ok(welcome)) => Ok(welcome),
+        Ok(Err(OtherVersion(version))) => {
+            let ours = env!("CARGO_PKG_VERSION");
+            let why = format!(
+                "it speaks version {version} of the store's protocol; this is dlog {ours}, which \
+                 speaks version {VERSION}"
+            );
+            Err(HandshakeError::Refused(why))
         }
-        // A peer that speaks mux but not Tinit.
-        Message::Rerr { .. } | Message::BadRerr { .. } => Some(Err(is_write_proxy())),
-        Message::Treq { .. }
-        | Message::Rreq { .. }
-        | Message::Tdispatch { .. }
-        | Message::Rdispatch { .. }
-        | Message::Tdrain
-        | Message::Rdrain
-        | Message::Tping
-        | Message::Rping
-        | Message::Tdiscarded { .. }
-        | Message::Rdiscarded
-        | Message::Tlease { .. }
-        | Message::Tinit { .. }
-        | Message::BadTdiscarded { .. } => None,
+        Err(malformed) => Err(HandshakeError::Refused(format!(
+            "its welcome is {malformed}"
+        ))),
     }
 }
 
@@ -421,19 +409,16 @@ fn is_write_proxy() -> HandshakeError {
 }
 
 /// Describes the server that replied to the hello with the bytes `said`.
-async fn describe_peer(host: &HostPort, settings: &ClientSettings, said: &[u8]) -> String {
-    if !said.starts_with(b"HTTP/")
-        && let Some(version) = zookeeper_version(host, settings).await
-    {
-        return is_zookeeper(&version);
-    }
-    let said = &said[..said.len().min(32)];
-    let text = said.escape_ascii();
-    if said.starts_with(b"HTTP/") {
+async fn describe_peer(host: &HostPort, settings: &ClientSettings, said: &[u8]) -> HandshakeError {
+    let is_http = said.starts_with(b"HTTP/");
+    let text = said[..said.len().min(32)].escape_ascii();
+    HandshakeError::Refused(if is_http {
         format!("it is an HTTP server (\"{text}\"), not a DistributedLog store")
+    } else if let Some(version) = zookeeper_version(host, settings).await {
+        is_zookeeper(&version)
     } else {
         format!("it is not a DistributedLog store: it answered \"{text}\"")
-    }
+    })
 }
 
 fn is_zookeeper(version: &str) -> String {

@@ -8,7 +8,7 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, info};
 
-use super::connection::{Connection, Received};
+use super::connection::Connection;
 use super::handshake::{Established, Previous, connect};
 use super::state::{ClientState, ConnectionState};
 use crate::StoreError;
@@ -25,13 +25,13 @@ const SILENT_PINGS: u32 = 4;
 pub(super) async fn reconnect_loop(
     uri: Uri,
     settings: ClientSettings,
-    first: (Established, Arc<Connection>),
+    mut established: Established,
     state: Arc<ClientState>,
 ) {
-    let (mut established, mut connection) = first;
     let _guard = PanicGuard(Arc::clone(&state));
     loop {
-        let why = run_connection(established, &connection, &settings, &state).await;
+        let connection = Arc::clone(&established.connection);
+        let why = run_connection(established, &settings, &state).await;
         info!(
             "the connection to the store at {} is lost: {why}",
             connection.address
@@ -53,20 +53,15 @@ pub(super) async fn reconnect_loop(
             down,
         );
         let mut pause = settings.backoff_min;
-        (established, connection) = loop {
+        established = loop {
             tokio::time::sleep(jittered(pause, settings.entropy.draw())).await;
             match connect(&uri, &settings, Some(previous)).await {
                 Ok(established) => {
-                    let connection = Arc::new(Connection::new(
-                        established.welcome.clone(),
-                        established.address.clone(),
-                        settings.max_append_bytes,
-                    ));
                     info!(
-                        resumed = established.welcome.resumed,
-                        "connected to the store at {} again", established.address
+                        resumed = established.connection.welcome.resumed,
+                        "connected to the store at {} again", established.connection.address
                     );
-                    break (established, connection);
+                    break established;
                 }
                 Err(error) => {
                     debug!("{error}");
@@ -75,8 +70,8 @@ pub(super) async fn reconnect_loop(
                 }
             }
         };
-        state.note_store(connection.welcome.store);
-        state.set_connection(ConnectionState::Up(Arc::clone(&connection)));
+        state.note_store(established.connection.welcome.store);
+        state.set_connection(ConnectionState::Up(Arc::clone(&established.connection)));
     }
 }
 
@@ -108,17 +103,15 @@ fn jittered(pause: Duration, random: u64) -> Duration {
 /// Runs one connection until it is lost. Returns the reason.
 async fn run_connection(
     established: Established,
-    connection: &Connection,
     settings: &ClientSettings,
     state: &ClientState,
 ) -> String {
     let Established {
         mut reader,
         writer,
-        welcome,
-        ..
+        connection,
     } = established;
-    let ping_every = Duration::from_millis(welcome.ping_every_ms.max(1).into());
+    let ping_every = Duration::from_millis(connection.welcome.ping_every_ms.max(1).into());
     // A server that takes a byte in this time is alive: it takes more as its disk does.
     let rate = WriteRate {
         window: (ping_every * SILENT_PINGS).max(settings.connect_timeout),
@@ -126,8 +119,8 @@ async fn run_connection(
     };
     tokio::select! {
         biased;
-        why = receive(&mut reader, connection, ping_every, state) => why,
-        written = connection.outbox.run(writer, rate) => match written {
+        why = receive(&mut reader, &connection, ping_every, state) => why,
+        written = connection.endpoint.run(writer, rate) => match written {
             Ok(()) => "it was closed".to_owned(),
             Err(error) => error.to_string(),
         },
@@ -157,12 +150,8 @@ async fn receive(
                     Err(fault) => return fault.to_string(),
                 };
                 match received {
-                    Ok(Received::Nothing) => {}
-                    Ok(Received::Nack) => begin_drain(connection, state),
-                    Ok(Received::Drain(tag)) => {
-                        begin_drain(connection, state);
-                        connection.confirm_drain(tag);
-                    }
+                    Ok(true) => begin_drain(connection, state),
+                    Ok(false) => {}
                     Err(why) => return why,
                 }
             }
@@ -172,7 +161,7 @@ async fn receive(
                     return format!("the server sent nothing for {silence} ms");
                 }
                 silent_pings += 1;
-                connection.outbox.send(Tag::ONE, Message::Tping);
+                connection.endpoint.send(Tag::ONE, Message::Tping);
             }
         }
     }
@@ -181,10 +170,7 @@ async fn receive(
 /// Stops sending requests on a connection that the server drains: new ones wait for the next
 /// connection, and those in flight are still answered on this one.
 fn begin_drain(connection: &Connection, state: &ClientState) {
-    let down = StoreError::Unreachable {
-        address: connection.address.clone(),
-        detail: "the server is shutting down".to_owned(),
-    };
+    let down = connection.draining();
     connection.stop_accepting(down.clone());
     state.set_connection(ConnectionState::Down(down));
 }

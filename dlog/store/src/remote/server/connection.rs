@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use distributedlog::wire::mux::{
-    Frame, InitHeader, InitHeaders, Message, Tag, VERSION as MUX_VERSION,
+    Frame, InitHeader, InitHeaders, Message, Server, Tag, VERSION as MUX_VERSION,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -15,14 +15,13 @@ use tracing::debug;
 
 use super::close_reason::CloseReason;
 use super::context::ServerContext;
-use super::replies::Replies;
+use super::replies::{Replies, SHUTTING_DOWN, ServerEndpoint};
 use super::requests::Requests;
 use super::sessions::SessionGuard;
 use crate::budget::{ByteBudget, GrowingRoom};
 use crate::frames::{FrameReadError, FrameStream};
 use crate::peer_protocol::{PeerProtocol, http_refusal};
 use crate::remote::frames::push;
-use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{
     BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, VERSION, WELCOME, Welcome,
     decode_versioned, encode_versioned,
@@ -45,14 +44,15 @@ pub(super) async fn serve_connection(
 ) -> Result<(), CloseReason> {
     let bounds = &context.bounds;
     let answers = bounds.answers.part(context.settings.max_answer_bytes);
-    let outbox = Arc::new(Outbox::new(Some(answers.clone())));
+    let session = Server::new(SHUTTING_DOWN);
+    let endpoint = Arc::new(ServerEndpoint::new(session, Some(answers.clone())));
     let unfinished = GrowingRoom::new(bounds.unfinished.clone(), Arc::clone(&bounds.overdraft));
     let mut reader = FrameStream::new(from, MAX_HELLO_BYTES, Some(unfinished));
-    let writing = outbox.run(to, context.write_rate());
+    let writing = endpoint.run(to, context.write_rate());
     tokio::pin!(writing);
     let handshaken = tokio::select! {
         biased;
-        handshaken = handshake(context, &mut reader, &outbox, has_permit) => handshaken,
+        handshaken = handshake(context, &mut reader, &endpoint, has_permit) => handshaken,
         written = &mut writing => return written.map_err(CloseReason::Unwritable),
     };
     let ended = match handshaken {
@@ -60,14 +60,14 @@ pub(super) async fn serve_connection(
             reader.set_limit(context.settings.max_frame_bytes);
             tokio::select! {
                 biased;
-                ended = serve_requests(context, &client, &mut reader, &outbox, answers) => ended,
+                ended = serve_requests(context, &client, &mut reader, &endpoint, answers) => ended,
                 written = &mut writing => return written.map_err(CloseReason::Unwritable),
             }
         }
         Ok(None) => Ok(()),
         Err(closed) => Err(closed),
     };
-    outbox.close();
+    endpoint.close();
     writing.await.ok();
     ended
 }
@@ -82,20 +82,20 @@ struct Client {
 async fn handshake(
     context: &ServerContext,
     reader: &mut FrameStream<impl AsyncRead + Unpin>,
-    outbox: &Outbox,
+    endpoint: &ServerEndpoint,
     has_permit: bool,
 ) -> Result<Option<Client>, CloseReason> {
     let hello_timeout = context.settings.hello_timeout;
-    let hello = match timeout(hello_timeout, first_frame(reader, outbox)).await {
+    let hello = match timeout(hello_timeout, first_frame(reader, endpoint)).await {
         Err(_) => return Err(CloseReason::Silent(hello_timeout)),
-        Ok(Err(closed)) => return Err(refuse_foreign(reader.unread(), outbox, closed)),
+        Ok(Err(closed)) => return Err(refuse_foreign(reader.unread(), endpoint, closed)),
         Ok(Ok(None)) => return Ok(None),
         Ok(Ok(Some(frame))) => frame,
     };
     let (tag, hello) = match read_hello(context, &hello) {
         Ok((tag, hello, proven)) => {
             if let Some(secret) = &context.settings.secret {
-                let proving = demand_proof(secret, proven, tag, reader, outbox);
+                let proving = demand_proof(secret, proven, tag, reader, endpoint);
                 match timeout(hello_timeout, proving).await {
                     Err(_) => return Err(CloseReason::Silent(hello_timeout)),
                     Ok(Err(closed)) => return Err(closed),
@@ -105,14 +105,14 @@ async fn handshake(
             }
             (tag, hello)
         }
-        Err((tag, key, why)) => return Err(refuse(outbox, tag, key, why)),
+        Err((tag, key, why)) => return Err(refuse(endpoint, tag, key, why)),
     };
     if !has_permit {
         let why = format!(
             "the maximum number of connections ({}) is open",
             context.settings.max_connections
         );
-        return Err(refuse(outbox, tag, BUSY, why));
+        return Err(refuse(endpoint, tag, BUSY, why));
     }
     let session_guard = context.sessions.attach(hello.resume).await;
     debug!(
@@ -132,7 +132,7 @@ async fn handshake(
     };
     let mut value = Vec::new();
     encode_versioned(&welcome, &mut value);
-    reply_init(outbox, tag, WELCOME, &value);
+    reply_init(endpoint, tag, WELCOME, &value);
     Ok(Some(Client {
         session_guard,
         max_frame_bytes: hello.max_frame_bytes as usize,
@@ -152,9 +152,9 @@ async fn demand_proof(
     about: ToProve<'_>,
     tag: Tag,
     reader: &mut FrameStream<impl AsyncRead + Unpin>,
-    outbox: &Outbox,
+    endpoint: &ServerEndpoint,
 ) -> Result<Option<()>, CloseReason> {
-    let refused = |why: &str| refuse(outbox, tag, REFUSED, why.to_owned());
+    let refused = |why: &str| refuse(endpoint, tag, REFUSED, why.to_owned());
     let Some(client) = about.nonce.and_then(|nonce| nonce.try_into().ok()) else {
         return Err(refused(
             "it requires a secret: give this client the file of the store's --secret-file with \
@@ -173,7 +173,7 @@ async fn demand_proof(
     };
     let mut value = server.to_vec();
     value.extend_from_slice(&secret.prove(Prover::Server, &challenge));
-    reply_init(outbox, tag, CHALLENGE, &value);
+    reply_init(endpoint, tag, CHALLENGE, &value);
     let Some(bytes) = reader.next().await.map_err(CloseReason::Read)? else {
         return Ok(None);
     };
@@ -222,13 +222,14 @@ const HTTP_HINT: &str = "This is the port of a DistributedLog store (dlog local)
 
 /// Names the protocol of a peer whose first bytes are not a frame, and answers it in HTTP if that
 /// is what it speaks. Returns `closed` if the protocol is not known.
-fn refuse_foreign(first: &[u8], outbox: &Outbox, closed: CloseReason) -> CloseReason {
+fn refuse_foreign(first: &[u8], endpoint: &ServerEndpoint, closed: CloseReason) -> CloseReason {
     let protocol = PeerProtocol::of(first);
     let Some(protocol) = protocol.filter(|it| *it != PeerProtocol::Mux) else {
         return closed;
     };
     if matches!(protocol, PeerProtocol::Http | PeerProtocol::Http2) {
-        outbox.push(|out| out.extend_from_slice(&http_refusal(HTTP_HINT)));
+        let answer = http_refusal(HTTP_HINT);
+        endpoint.with(|_, output| output.push(|out| out.extend_from_slice(&answer)));
     }
     CloseReason::Foreign(protocol)
 }
@@ -237,17 +238,17 @@ fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-fn reply_init(outbox: &Outbox, tag: Tag, key: &[u8], value: &[u8]) {
+fn reply_init(endpoint: &ServerEndpoint, tag: Tag, key: &[u8], value: &[u8]) {
     let headers = [InitHeader { key, value }];
     let message = Message::Rinit {
         version: MUX_VERSION,
         headers: InitHeaders::new(&headers),
     };
-    outbox.send(tag, message);
+    endpoint.send(tag, message);
 }
 
-fn refuse(outbox: &Outbox, tag: Tag, key: &'static [u8], why: String) -> CloseReason {
-    reply_init(outbox, tag, key, why.as_bytes());
+fn refuse(endpoint: &ServerEndpoint, tag: Tag, key: &'static [u8], why: String) -> CloseReason {
+    reply_init(endpoint, tag, key, why.as_bytes());
     CloseReason::Refused(why)
 }
 
@@ -255,10 +256,10 @@ fn refuse(outbox: &Outbox, tag: Tag, key: &'static [u8], why: String) -> CloseRe
 /// their reply here.
 async fn first_frame(
     reader: &mut FrameStream<impl AsyncRead + Unpin>,
-    outbox: &Outbox,
+    endpoint: &ServerEndpoint,
 ) -> Result<Option<Bytes>, CloseReason> {
     loop {
-        outbox.room().await;
+        endpoint.room().await;
         let Some(bytes) = reader.next().await.map_err(CloseReason::Read)? else {
             return Ok(None);
         };
@@ -266,7 +267,7 @@ async fn first_frame(
             Ok(Frame {
                 tag,
                 message: check @ Message::BadRerr { .. },
-            }) => _ = outbox.send(tag, check),
+            }) => endpoint.send(tag, check),
             Ok(_) => return Ok(Some(bytes)),
             Err(error) => {
                 return Err(CloseReason::Protocol(format!(
@@ -339,13 +340,17 @@ async fn serve_requests(
     context: &Arc<ServerContext>,
     client: &Client,
     reader: &mut FrameStream<impl AsyncRead + Unpin>,
-    outbox: &Arc<Outbox>,
+    endpoint: &Arc<ServerEndpoint>,
     answers: ByteBudget,
 ) -> Result<(), CloseReason> {
     let requests = Requests::new(
         Arc::clone(context),
         Arc::clone(&client.session_guard.session),
-        Replies::new(Arc::clone(outbox), answers, client.max_frame_bytes),
+        Replies {
+            endpoint: Arc::clone(endpoint),
+            answers,
+            max_frame_bytes: client.max_frame_bytes,
+        },
     );
     let mut drain = context.drain.clone();
     let mut draining = false;
@@ -368,7 +373,7 @@ async fn serve_requests(
                 requests.agree_to_drain();
                 continue;
             }
-            frame = next_frame(reader, outbox, idle) => frame
+            frame = next_frame(reader, endpoint, idle) => frame
                 .map_err(|_| CloseReason::Silent(idle))?
                 .map_err(CloseReason::Read)?,
             () = requests.all_replied(), if drain_confirmed => return Ok(()),
@@ -389,10 +394,10 @@ async fn serve_requests(
 /// Dropping the future loses nothing.
 async fn next_frame(
     reader: &mut FrameStream<impl AsyncRead + Unpin>,
-    outbox: &Outbox,
+    endpoint: &ServerEndpoint,
     idle: Duration,
 ) -> Result<Result<Option<Bytes>, FrameReadError>, Elapsed> {
-    outbox.room().await;
+    endpoint.room().await;
     timeout(idle, reader.next()).await
 }
 

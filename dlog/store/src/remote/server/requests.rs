@@ -14,7 +14,7 @@ use super::close_reason::CloseReason;
 use super::context::ServerContext;
 use super::metrics::operation_of;
 use super::reads::ReadRequest;
-use super::replies::{InFlight, Replies};
+use super::replies::{InFlight, Replies, nack};
 use super::sessions::Session;
 use crate::budget::{ByteBudget, Reservation};
 use crate::metrics::StoreOperation;
@@ -60,28 +60,30 @@ impl Requests {
     /// Asks the client to send no more requests. Refuses new requests and the waiting reads: the
     /// client can send them again elsewhere or later.
     pub(super) fn begin_drain(&self) {
-        let mut session = self.replies.session();
-        if let Some(frame) = session.drain() {
-            self.replies.send(frame.tag, frame.message);
-        }
-        session.refuse();
-        let all: Vec<Tag> = session.requests().map(|(tag, _)| tag).collect();
-        for tag in all {
-            if end_read(&mut session, tag) {
-                self.replies.nack(tag);
+        self.replies.endpoint.with(|session, output| {
+            if let Some(frame) = session.drain() {
+                output.send(frame.tag, frame.message);
             }
-        }
+            session.refuse();
+            let all: Vec<Tag> = session.requests().map(|(tag, _)| tag).collect();
+            for tag in all {
+                if end_read(session, tag) {
+                    nack(tag, output);
+                }
+            }
+        });
     }
 
     /// Takes the drain for confirmed: the client had its time for that.
     pub(super) fn agree_to_drain(&self) {
-        self.replies.session().agree();
+        self.replies.endpoint.with(|session, _| session.agree());
     }
 
     /// Returns true if the drain is confirmed: all of the client's requests have been read by then,
     /// and none is lost in the socket's buffer.
     pub(super) fn is_drain_agreed(&self) -> bool {
-        self.replies.session().is_agreed()
+        let endpoint = &self.replies.endpoint;
+        endpoint.with(|session, _| session.is_agreed())
     }
 
     /// Waits until no request is in progress.
@@ -95,11 +97,12 @@ impl Requests {
     ///
     /// The client violated the protocol.
     pub(super) async fn handle_frame(&self, bytes: &Bytes) -> Result<(), CloseReason> {
+        let endpoint = &self.replies.endpoint;
         // A statement of its own: the session is not locked while the request starts.
-        let event = self.replies.session().handle_frame(bytes);
+        let event = endpoint.with(|session, _| session.handle_frame(bytes));
         let not_valid = |tag, name: &str| {
             let text = format!("{name} is not valid in a session with a store");
-            self.replies.send(tag, Message::Rerr { error: &text });
+            endpoint.send(tag, Message::Rerr { error: &text });
         };
         match event.map_err(violation)? {
             ServerEvent::Request(request) => match request.kind {
@@ -108,7 +111,7 @@ impl Requests {
             },
             ServerEvent::Discarded(tag) => self.discard(tag),
             ServerEvent::Init { tag, .. } => not_valid(tag, "Tinit"),
-            ServerEvent::Send(frame) => self.replies.send(frame.tag, frame.message),
+            ServerEvent::Send(frame) => endpoint.send(frame.tag, frame.message),
             ServerEvent::Nothing => {}
             ServerEvent::Unexpected(_) => {
                 return Err(CloseReason::Protocol(
@@ -122,9 +125,11 @@ impl Requests {
     /// Cancels a request that the client discarded. A waiting read ends; other requests are
     /// finished and get their reply.
     fn discard(&self, tag: Tag) {
-        if end_read(&mut self.replies.session(), tag) {
-            self.replies.send(tag, Message::Rdiscarded);
-        }
+        self.replies.endpoint.with(|session, output| {
+            if end_read(session, tag) {
+                output.send(tag, Message::Rdiscarded);
+            }
+        });
     }
 
     /// Starts a request; its reply is sent when it is finished.
@@ -187,8 +192,8 @@ impl Requests {
     }
 
     fn keep(&self, tag: Tag, request: InFlight) {
-        let mut session = self.replies.session();
-        session.start(tag, RequestKind::Tdispatch, request);
+        let endpoint = &self.replies.endpoint;
+        endpoint.with(|session, _| session.start(tag, RequestKind::Tdispatch, request));
     }
 
     /// Starts a request that changes nothing. Its reply waits until the client has taken enough of
@@ -205,9 +210,7 @@ impl Requests {
         };
         let (store, replies) = (Arc::clone(&self.context.store), Arc::clone(&self.replies));
         let context = Arc::clone(&self.context);
-        // Locked until the read is kept, so that its task finds it.
-        let mut session = self.replies.session();
-        let task = tokio::spawn(async move {
+        let task = async move {
             let answered = AnswerGuard {
                 replies: &replies,
                 tag,
@@ -222,9 +225,12 @@ impl Requests {
                 Err(error) => replies.reply(tag, &Err(error)),
             }
             drop(permits);
+        };
+        // Locked until the read is kept, so that its task finds it.
+        self.replies.endpoint.with(|session, _| {
+            let read = InFlight::Read(tokio::spawn(task).abort_handle());
+            session.start(tag, RequestKind::Tdispatch, read);
         });
-        let read = InFlight::Read(task.abort_handle());
-        session.start(tag, RequestKind::Tdispatch, read);
     }
 
     /// Runs a request to its end, even if the connection is lost meanwhile: a granted lease must
@@ -289,11 +295,13 @@ impl Drop for AnswerGuard<'_> {
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        for (_, request) in self.replies.session().requests() {
-            if let InFlight::Read(read) = request {
-                read.abort();
+        self.replies.endpoint.with(|session, _| {
+            for (_, request) in session.requests() {
+                if let InFlight::Read(read) = request {
+                    read.abort();
+                }
             }
-        }
+        });
     }
 }
 

@@ -19,98 +19,116 @@ const LIMITS: OutputLimits = OutputLimits {
     kept: 1 << 20,
 };
 
-/// Frames that wait to be written to a connection.
+/// One end of a connection: its side of the mux session, and the frames that wait to be written.
 ///
-/// Any thread can append a frame to the buffer without waiting; one task writes. Frames that are
-/// appended during a write go out with the next one, so a busy connection needs few system calls.
-///
-/// A large frame is appended with the [`Reservation`] of its bytes, which is freed when it is
-/// written. Small ones are counted as they come; see [`room`](Self::room).
+/// Any thread can use the session and append frames without waiting; one task writes. Frames that
+/// are appended during a write go out with the next one, so a busy connection needs few system
+/// calls.
 #[derive(Debug)]
-pub(super) struct Outbox {
-    pending: Mutex<Pending>,
+pub(super) struct Endpoint<S> {
+    state: Mutex<State<S>>,
     /// Budget of the bytes that wait. `None`: the caller bounds them.
     budget: Option<ByteBudget>,
-    /// Notified when there is something to write or the outbox was closed.
+    /// Notified when there is something to write or the output was closed.
     work: Notify,
-    /// Notified when the buffer was written.
+    /// Notified when the output was written or closed.
     written: Notify,
 }
 
+#[derive(Debug)]
+struct State<S> {
+    session: S,
+    output: Output,
+}
+
+/// Frames that wait to be written. Once it is closed, further ones are dropped.
+///
+/// A large frame is appended with the [`Reservation`] of its bytes, which is freed when it is
+/// written. Small ones are counted as they come; see [`room`](Endpoint::room).
 #[derive(Debug, Default)]
-struct Pending {
+pub(super) struct Output {
     frames: FrameWriter,
     /// Bytes of small frames that are not written, also of those that are being written.
     small_bytes: usize,
-    closed: bool,
+    /// True if further frames are refused. Those that wait are still written.
+    pub(super) closed: bool,
 }
 
-impl Outbox {
-    /// Returns an outbox whose bytes count against a budget, if there is one.
-    pub(super) fn new(budget: Option<ByteBudget>) -> Self {
-        let pending = Pending {
+impl Output {
+    /// Appends a frame.
+    pub(super) fn send(&mut self, tag: Tag, message: Message<'_>) {
+        self.push(|out| push(out, tag, message));
+    }
+
+    /// Calls `encode` to append a small frame, unless the output is closed.
+    pub(super) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        if !self.closed {
+            self.small_bytes += self.frames.write(None, encode);
+        }
+    }
+
+    /// Calls `encode` to append a frame whose bytes are reserved, unless the output is closed.
+    pub(super) fn push_reserved(
+        &mut self,
+        reservation: Reservation,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if !self.closed {
+            self.frames.write(Some(reservation), encode);
+        }
+    }
+}
+
+impl<S> Endpoint<S> {
+    /// Returns the end of a new connection. The bytes that wait count against a budget, if there is
+    /// one.
+    pub(super) fn new(session: S, budget: Option<ByteBudget>) -> Self {
+        let output = Output {
             frames: FrameWriter::new(LIMITS, budget.clone()),
-            ..Pending::default()
+            ..Output::default()
         };
         Self {
-            pending: Mutex::new(pending),
+            state: Mutex::new(State { session, output }),
             budget,
             work: Notify::new(),
             written: Notify::new(),
         }
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<S>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a frame. Returns false if the outbox is closed.
-    pub(super) fn send(&self, tag: Tag, message: Message<'_>) -> bool {
-        self.push(|out| push(out, tag, message))
-    }
-
-    /// Calls `encode` to append a small frame. Returns false without calling it if the outbox is
-    /// closed.
-    pub(super) fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
-        self.append(None, encode)
-    }
-
-    /// Calls `encode` to append a frame whose bytes are reserved. Returns false without calling it
-    /// if the outbox is closed.
-    pub(super) fn push_reserved(
-        &self,
-        reservation: Reservation,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) -> bool {
-        self.append(Some(reservation), encode)
-    }
-
-    fn append(&self, reservation: Option<Reservation>, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let mut pending = self.pending();
-        if pending.closed {
-            return false;
-        }
-        let (was_empty, is_small) = (pending.frames.is_empty(), reservation.is_none());
-        let added = pending.frames.write(reservation, encode);
-        if is_small {
-            pending.small_bytes += added;
-        }
-        drop(pending);
-        if was_empty {
+    /// Calls `act` with the session and the output, which no other thread uses meanwhile.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut S, &mut Output) -> R) -> R {
+        let mut state = self.state();
+        let State { session, output } = &mut *state;
+        let (was_empty, was_closed) = (output.frames.is_empty(), output.closed);
+        let result = act(session, output);
+        let is_closed = output.closed && !was_closed;
+        let has_work = (was_empty && !output.frames.is_empty()) || is_closed;
+        drop(state);
+        if has_work {
             self.work.notify_one();
         }
-        true
+        if is_closed {
+            self.written.notify_waiters();
+        }
+        result
     }
 
-    /// Refuses further frames. Those in the buffer are still written.
+    /// Appends a frame.
+    pub(super) fn send(&self, tag: Tag, message: Message<'_>) {
+        self.with(|_, output| output.send(tag, message));
+    }
+
+    /// Refuses further frames. Those that wait are still written.
     pub(super) fn close(&self) {
-        self.pending().closed = true;
-        self.work.notify_one();
-        self.written.notify_waiters();
+        self.with(|_, output| output.closed = true);
     }
 
     /// Waits until there is room for the answer to another request: until few small answers wait,
-    /// and none while the budget of all is spent, or until the outbox is closed.
+    /// and none while the budget of all is spent, or until the output is closed.
     ///
     /// # Cancel safety
     ///
@@ -120,8 +138,8 @@ impl Outbox {
             let mut written = core::pin::pin!(self.written.notified());
             written.as_mut().enable();
             {
-                let pending = self.pending();
-                if pending.closed || !pending.frames.is_full_with(pending.small_bytes) {
+                let output = &self.state().output;
+                if output.closed || !output.frames.is_full_with(output.small_bytes) {
                     return;
                 }
             }
@@ -129,11 +147,11 @@ impl Outbox {
         }
     }
 
-    /// Writes until the outbox is closed and empty, then shuts the stream down. Fails if the peer
+    /// Writes until the output is closed and empty, then shuts the stream down. Fails if the peer
     /// takes less than `rate`.
     ///
     /// # Errors
-    /// The stream's error, or [`io::ErrorKind::TimedOut`]. The outbox is closed then, and its
+    /// The stream's error, or [`io::ErrorKind::TimedOut`]. The output is closed then, and its
     /// frames are lost.
     pub(super) async fn run(
         &self,
@@ -142,9 +160,9 @@ impl Outbox {
     ) -> io::Result<()> {
         let result = self.write_all(&mut io, rate).await;
         if result.is_err() {
-            *self.pending() = Pending {
+            self.state().output = Output {
                 closed: true,
-                ..Pending::default()
+                ..Output::default()
             };
             self.written.notify_waiters();
         }
@@ -159,9 +177,9 @@ impl Outbox {
         let mut frames = FrameWriter::new(LIMITS, self.budget.clone());
         loop {
             let (small_bytes, closed) = {
-                let mut pending = self.pending();
-                swap(&mut pending.frames, &mut frames);
-                (pending.small_bytes, pending.closed)
+                let output = &mut self.state().output;
+                swap(&mut output.frames, &mut frames);
+                (output.small_bytes, output.closed)
             };
             if frames.is_empty() {
                 if closed {
@@ -175,7 +193,7 @@ impl Outbox {
                 continue;
             }
             write_some(io, &mut frames, rate).await?;
-            self.pending().small_bytes -= small_bytes;
+            self.state().output.small_bytes -= small_bytes;
             self.written.notify_waiters();
         }
     }
@@ -234,17 +252,17 @@ mod tests {
 
     #[tokio::test]
     async fn frames_go_out_in_order_and_the_stream_ends_after_close() {
-        let outbox = Arc::new(Outbox::new(None));
+        let endpoint = Arc::new(Endpoint::new((), None));
         let (ours, mut theirs) = tokio::io::duplex(64);
         let writer = tokio::spawn({
-            let outbox = Arc::clone(&outbox);
-            async move { outbox.run(ours, RATE).await }
+            let endpoint = Arc::clone(&endpoint);
+            async move { endpoint.run(ours, RATE).await }
         });
         for byte in 0..200 {
-            assert!(outbox.push(|out| out.push(byte)));
+            endpoint.with(|(), output| output.push(|out| out.push(byte)));
         }
-        outbox.close();
-        assert!(!outbox.push(|out| out.push(0)), "closed");
+        endpoint.close();
+        endpoint.with(|(), output| output.push(|_| panic!("it is closed")));
         let mut seen = Vec::new();
         theirs
             .read_to_end(&mut seen)
@@ -256,12 +274,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn writing_fails_when_the_peer_accepts_nothing() {
-        let outbox = Outbox::new(None);
+        let endpoint = Endpoint::new((), None);
         let (ours, _theirs) = tokio::io::duplex(8);
-        outbox.push(|out| out.extend([7; 64]));
-        let error = outbox.run(ours, RATE).await.expect_err("stuck");
+        endpoint.with(|(), output| output.push(|out| out.extend([7; 64])));
+        let error = endpoint.run(ours, RATE).await.expect_err("stuck");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(!outbox.push(|out| out.push(0)), "closed by the failure");
-        outbox.room().await;
+        assert!(endpoint.with(|(), output| output.closed));
+        endpoint.room().await;
     }
 }
