@@ -27,13 +27,27 @@ pub enum Distribution {
         /// The probability of the slow latency, 0 to 1.
         slow_share: f64,
     },
-    /// Each recorded latency is as frequent as in the recording.
+    /// Each recorded latency is as frequent as in the recording, or in a recording in time, as it
+    /// was at that time.
     Recorded(Recorded),
 }
 
-/// Recorded latencies with their counts.
+/// Recorded latencies: how often each was seen, or in time, when an attempt that took so long
+/// began.
+///
+/// From a recording in time an attempt takes as long as the recorded one that began last before it.
+/// The recording begins anew at its end. Streams of one storage domain are at one place in it, so
+/// that what held up all of them when it was recorded does so again; domains are at unrelated ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded(Arc<[(u64, u64)]>);
+pub struct Recorded(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Latencies, each with the number of latencies up to it.
+    Counted(Arc<[(u64, u64)]>),
+    /// Begins of attempts, in order, with their latencies.
+    InTime(Arc<[(u64, u64)]>),
+}
 
 /// A text is no valid recording of latencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +59,9 @@ pub struct RecordedError {
 
 impl Recorded {
     /// Parses latencies from a text: one a line, in microseconds or with a unit (`us`, `µs`, `ms`,
-    /// `s`), followed by its count if that is not 1. Empty lines and comments from `#` on are
-    /// skipped.
+    /// `s`), followed by its count if that is not 1; or all of them behind the time at which their
+    /// attempt began, with an `@`, as `dlog bench --record` writes them. Empty lines and comments
+    /// from `#` on are skipped.
     ///
     /// # Errors
     ///
@@ -57,11 +72,14 @@ impl Recorded {
     ///
     /// let text = "1.2ms 950\n3ms 45\n80000 5 # five of a thousand took 80 ms\n";
     /// let recorded = Recorded::parse(text).unwrap();
-    /// assert_eq!(recorded.len(), 1_000);
+    /// assert_eq!((recorded.len(), recorded.is_in_time()), (1_000, false));
+    /// let recorded = Recorded::parse("@0 1.2ms\n@5ms 80ms\n@10ms 75ms\n").unwrap();
+    /// assert_eq!((recorded.len(), recorded.is_in_time()), (3, true));
     /// assert!(Recorded::parse("fast").unwrap_err().to_string().contains("line 1"));
     /// ```
     pub fn parse(text: &str) -> Result<Self, RecordedError> {
         let mut latencies = Vec::new();
+        let mut is_in_time = false;
         let mut total = 0_u64;
         for (index, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
@@ -70,34 +88,31 @@ impl Recorded {
                 detail,
             };
             let mut words = line.split_whitespace();
-            let Some(latency) = words.next() else {
+            let Some(first) = words.next() else {
                 continue;
             };
-            let micros = micros(latency).ok_or_else(|| {
-                refuse(format!(
-                    "'{latency}' is not a latency; write microseconds or a unit, as in 1200, \
-                     1.2ms or 2s"
-                ))
-            })?;
-            let count = match words.next() {
-                None => 1,
-                Some(count) => count
-                    .parse()
-                    .ok()
-                    .filter(|count| (1..=1 << 40).contains(count))
-                    .ok_or_else(|| {
-                        refuse(format!(
-                            "'{count}' is not how often a latency was seen: 1 to 2^40"
-                        ))
-                    })?,
-            };
+            let has_time = first.starts_with('@');
+            if latencies.is_empty() {
+                is_in_time = has_time;
+            } else if is_in_time != has_time {
+                return Err(refuse(
+                    "either every line begins with the time of its attempt, as @12ms, or none does"
+                        .to_owned(),
+                ));
+            }
+            latencies.push(if has_time {
+                in_time(first, &mut words).map_err(refuse)?
+            } else {
+                let (latency, count) = counted(first, &mut words).map_err(refuse)?;
+                total = total.saturating_add(count);
+                (latency, total)
+            });
             if let Some(more) = words.next() {
                 return Err(refuse(format!(
-                    "'{more}' is one word too many: a line is a latency and how often it was seen"
+                    "'{more}' is one word too many: a line is a latency and how often it was seen, \
+                     or a time and a latency"
                 )));
             }
-            total = total.saturating_add(count);
-            latencies.push((micros, total));
         }
         if latencies.is_empty() {
             return Err(RecordedError {
@@ -105,26 +120,91 @@ impl Recorded {
                 detail: "there is no latency in it".to_owned(),
             });
         }
-        Ok(Self(latencies.into()))
+        Ok(Self(if is_in_time {
+            latencies.sort_by_key(|(began, _)| *began);
+            Kind::InTime(latencies.into())
+        } else {
+            Kind::Counted(latencies.into())
+        }))
     }
 
     /// Returns the number of recorded latencies.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.last().map_or(0, |(_, total)| *total)
+        match &self.0 {
+            Kind::Counted(latencies) => latencies.last().map_or(0, |(_, total)| *total),
+            Kind::InTime(latencies) => latencies.len() as u64,
+        }
     }
 
     /// Returns false: a recording has at least one latency.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
-    fn draw(&self, random: &mut Random) -> f64 {
-        let rank = random.below(self.len());
-        let index = self.0.partition_point(|(_, total)| *total <= rank);
-        self.0[index].0 as f64
+    /// Returns `true` if it is known when each attempt began.
+    #[must_use]
+    pub const fn is_in_time(&self) -> bool {
+        matches!(self.0, Kind::InTime(_))
     }
+
+    fn draw(&self, random: &mut Random, at: u64) -> f64 {
+        let latency = match &self.0 {
+            Kind::Counted(latencies) => {
+                let rank = random.below(self.len());
+                latencies[latencies.partition_point(|(_, total)| *total <= rank)].0
+            }
+            Kind::InTime(latencies) => {
+                let (first, last) = (latencies[0].0, latencies[latencies.len() - 1].0);
+                // The last one lasts as long as others do on average.
+                let length = last - first + ((last - first) / latencies.len() as u64).max(1);
+                let at = first + at % length;
+                // At least one, the first, began by then.
+                latencies[latencies.partition_point(|(began, _)| *began <= at) - 1].1
+            }
+        };
+        latency as f64
+    }
+}
+
+/// Parses a latency and how often it was seen.
+fn counted<'a>(
+    latency: &str,
+    rest: &mut impl Iterator<Item = &'a str>,
+) -> Result<(u64, u64), String> {
+    let micros = latency_of(latency)?;
+    let count = match rest.next() {
+        None => 1,
+        Some(count) => count
+            .parse()
+            .ok()
+            .filter(|count| (1..=1 << 40).contains(count))
+            .ok_or_else(|| format!("'{count}' is not how often a latency was seen: 1 to 2^40"))?,
+    };
+    Ok((micros, count))
+}
+
+/// Parses the time at which an attempt began, and its latency.
+fn in_time<'a>(
+    began: &str,
+    rest: &mut impl Iterator<Item = &'a str>,
+) -> Result<(u64, u64), String> {
+    let time = micros(&began[1..]).ok_or_else(|| {
+        format!("'{began}' is not a time; write microseconds or a unit, as in @1200 or @1.2ms")
+    })?;
+    let latency = rest
+        .next()
+        .ok_or_else(|| format!("no latency stands behind '{began}'"))?;
+    Ok((time, latency_of(latency)?))
+}
+
+fn latency_of(text: &str) -> Result<u64, String> {
+    micros(text).ok_or_else(|| {
+        format!(
+            "'{text}' is not a latency; write microseconds or a unit, as in 1200, 1.2ms or 2s"
+        )
+    })
 }
 
 /// Parses a latency with or without a unit. Returns microseconds, at most a day.
@@ -197,8 +277,8 @@ impl Sampler {
         }
     }
 
-    /// Draws a latency in microseconds.
-    pub(crate) fn draw(&self, random: &mut Random) -> f64 {
+    /// Draws a latency in microseconds. `at` is the time of an attempt by a recording's clock.
+    pub(crate) fn draw(&self, random: &mut Random, at: u64) -> f64 {
         match self {
             Self::Constant(latency) => *latency,
             Self::Lognormal { mu, sigma } => (mu + sigma * normal(random)).exp(),
@@ -213,7 +293,7 @@ impl Sampler {
                     *fast
                 }
             }
-            Self::Recorded(recorded) => recorded.draw(random),
+            Self::Recorded(recorded) => recorded.draw(random, at),
         }
     }
 }
@@ -236,7 +316,7 @@ mod tests {
     fn moments(distribution: &Distribution) -> (f64, f64) {
         let sampler = Sampler::new(distribution);
         let mut random = Random::new(1);
-        let draws: Vec<f64> = (0..200_000).map(|_| sampler.draw(&mut random)).collect();
+        let draws: Vec<f64> = (0..200_000).map(|_| sampler.draw(&mut random, 0)).collect();
         let mean = draws.iter().sum::<f64>() / draws.len() as f64;
         let variance =
             draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / draws.len() as f64;
@@ -274,12 +354,39 @@ mod tests {
             ("-5ms", 1),
             ("5 parsecs", 1),
             ("1e9s", 1),
+            ("@5ms", 1),
+            ("@5ms 1 1", 1),
+            ("@soon 1", 1),
+            ("@0 1\n1", 2),
+            ("1\n@0 1", 2),
         ] {
             assert_eq!(
                 Recorded::parse(text).expect_err("refused").line,
                 line,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_recording_in_time_gives_the_latency_of_each_time_and_begins_anew_at_its_end() {
+        let text = "@1s 1ms\n@1010ms 40ms # out of order\n@1005ms 2ms\n@1015ms 35ms\n";
+        let recorded = Recorded::parse(text).expect("latencies");
+        assert_eq!((recorded.len(), recorded.is_in_time()), (4, true));
+        let mut random = Random::new(1);
+        let mut at = |micros| recorded.draw(&mut random, micros);
+        // From the first to the last, and a quarter of that.
+        let length = 15_000 + 3_750;
+        for (micros, latency) in [
+            (0, 1_000.0),
+            (4_999, 1_000.0),
+            (5_000, 2_000.0),
+            (12_000, 40_000.0),
+            (18_000, 35_000.0),
+            (length, 1_000.0),
+            (length * 1_000 + 5_000, 2_000.0),
+        ] {
+            assert!((at(micros) - latency).abs() < f64::EPSILON, "{micros}");
         }
     }
 }

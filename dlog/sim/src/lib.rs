@@ -1,5 +1,5 @@
 //! Simulator of hedging policies: the latencies that a multi stream writer sees, and the load that
-//! it causes, when streams straggle, stall, change their owner or are overloaded.
+//! it causes, when streams straggle, stall, change their owner or are overloaded, or share a disk.
 //!
 //! A [`Simulation`] runs a [`Scenario`] under a [`Policy`] in virtual time: a million sets take
 //! about a second, and the same seed gives the same run on every machine.
@@ -42,6 +42,7 @@
 mod bounds;
 mod copies;
 mod distribution;
+mod domains;
 mod policy;
 mod report;
 mod scenario;
@@ -58,7 +59,8 @@ pub use policy::{
 };
 pub use report::{Latency, LoadPerSecond, ReadCounters, Report};
 pub use scenario::{
-    Arrivals, Bursts, Capacity, Fault, FaultKind, MAX_SETS, Scenario, ScenarioError, Stragglers,
+    Arrivals, Bursts, Capacity, Fault, FaultKind, MAX_SETS, Scenario, ScenarioError, SharedStalls,
+    Stragglers,
 };
 pub use simulation::{MergedReader, Simulation, Stopped};
 

@@ -27,6 +27,12 @@ pub struct Scenario {
     pub loss: f64,
     /// Capacity of a stream; `None` if it is unlimited.
     pub capacity: Option<Capacity>,
+    /// Number of storage domains, to which the streams belong in turn: stream 0 to the first,
+    /// stream 1 to the second. Streams of one domain share its stalls, and its place in a recording
+    /// [in time](super::Recorded). 0: each stream has a storage of its own.
+    pub domains: u16,
+    /// Stalls of storage domains; `None` if there are none.
+    pub shared_stalls: Option<SharedStalls>,
 }
 
 /// Times at which sets are written: random (Poisson) around the rate.
@@ -59,6 +65,17 @@ pub struct Stragglers {
     pub share: f64,
     /// Factor of their latency.
     pub factor: f64,
+}
+
+/// Stalls of a storage domain at random times, which hold up all of its streams at once: what they
+/// have, and what arrives meanwhile, is done after the end of the stall. Pauses between stalls and
+/// their lengths are exponential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedStalls {
+    /// Mean time from the end of a stall to the begin of the next.
+    pub every: Duration,
+    /// Mean length.
+    pub length: Duration,
 }
 
 /// Capacity of a stream.
@@ -113,6 +130,9 @@ impl core::error::Error for ScenarioError {}
 /// Maximum number of sets of a run: 2^30. The simulation keeps one byte for each.
 pub const MAX_SETS: u64 = 1 << 30;
 
+/// Maximum number of stalls of all storage domains in a run, on average: 16 MB of them.
+const MAX_STALLS: f64 = 1e6;
+
 impl Scenario {
     /// Checks that every value is in its range and that they are consistent.
     ///
@@ -136,6 +156,7 @@ impl Scenario {
         }
         self.check_arrivals()?;
         self.check_latency()?;
+        self.check_domains()?;
         if let Some(Capacity { workers, queue }) = self.capacity
             && (workers == 0 || workers > 100_000 || queue > 10_000_000)
         {
@@ -215,6 +236,40 @@ impl Scenario {
             )));
         }
         Ok(())
+    }
+
+    fn check_domains(&self) -> Result<(), ScenarioError> {
+        let Self {
+            streams, domains, ..
+        } = *self;
+        if domains > streams {
+            return Err(ScenarioError(format!(
+                "{domains} storage domains: there may be 1 to the number of streams, {streams}, or \
+                 0 for a storage of its own for each"
+            )));
+        }
+        let Some(SharedStalls { every, length }) = self.shared_stalls else {
+            return Ok(());
+        };
+        if every.is_zero() || length.is_zero() {
+            return Err(ScenarioError(format!(
+                "stalls of {length:?} every {every:?}: both are above 0"
+            )));
+        }
+        let stores = f64::from(if domains == 0 { streams } else { domains });
+        let stalls = self.run_micros() as f64 / (every + length).as_secs_f64() / 1e6 * stores;
+        if stalls > MAX_STALLS {
+            return Err(ScenarioError(format!(
+                "stalls of {length:?} every {every:?}: the run would have {stalls:.0} of them, and \
+                 may have {MAX_STALLS}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Returns the time in which the sets arrive on average, in microseconds.
+    pub(crate) fn run_micros(&self) -> u64 {
+        (self.sets as f64 / self.arrivals.per_second * 1e6) as u64
     }
 
     fn check_fault(&self, fault: &Fault) -> Result<(), ScenarioError> {

@@ -2,10 +2,12 @@
 
 use core::time::Duration;
 
-use super::{Arrivals, Bursts, Capacity, Distribution, Fault, FaultKind, Scenario, Stragglers};
+use super::{
+    Arrivals, Bursts, Capacity, Distribution, Fault, FaultKind, Scenario, SharedStalls, Stragglers,
+};
 
 /// Letter and one-line description of each scenario.
-pub const ALL: [(&str, &str); 8] = [
+pub const ALL: [(&str, &str); 10] = [
     ("a", "5 % of the attempts take ten times as long"),
     ("b", "one of five streams stalls for 30 s"),
     ("c", "one of five streams is ten times slower throughout"),
@@ -20,6 +22,8 @@ pub const ALL: [(&str, &str); 8] = [
     ("f", "bursts above the capacity"),
     ("g", "one stream only"),
     ("h", "fan-out: an operation is 100 sets to 100 streams"),
+    ("i", "five streams share a disk that stalls"),
+    ("j", "six streams on two disks that stall"),
 ];
 
 /// Returns the scenario with this letter and its description, or `None` if there is none.
@@ -56,7 +60,9 @@ pub fn named(letter: &str) -> Option<(&'static str, Scenario)> {
             }),
             ..plain()
         },
-        _ => fan_out(),
+        "h" => fan_out(),
+        "i" => shared(5, 1),
+        _ => shared(6, 2),
     };
     Some((about, scenario))
 }
@@ -90,6 +96,8 @@ fn plain() -> Scenario {
         faults: Vec::new(),
         loss: 0.0,
         capacity: None,
+        domains: 0,
+        shared_stalls: None,
     }
 }
 
@@ -160,6 +168,24 @@ fn fan_out() -> Scenario {
         stragglers: Some(Stragglers {
             share: 0.001,
             factor: 100.0,
+        }),
+        ..plain()
+    }
+}
+
+/// Streams whose latencies are those of a disk that syncs in a millisecond or so. The disks that
+/// they share stall for 20 ms on average, once in half a second.
+fn shared(streams: u16, domains: u16) -> Scenario {
+    Scenario {
+        streams,
+        latency: Distribution::Lognormal {
+            mean: MILLISECOND,
+            sd: MILLISECOND / 4,
+        },
+        domains,
+        shared_stalls: Some(SharedStalls {
+            every: MILLISECOND * 500,
+            length: MILLISECOND * 20,
         }),
         ..plain()
     }

@@ -2,6 +2,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::distribution::{Sampler, unit};
+use super::domains::Domains;
 use super::{Bursts, Capacity, FaultKind, Scenario};
 use distributedlog::wire::record_set::SetIdentity;
 use distributedlog_testkit::Random;
@@ -28,6 +29,7 @@ pub(crate) struct World {
     stragglers: (f64, f64),
     loss: f64,
     streams: Vec<Stream>,
+    domains: Domains,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +118,7 @@ impl World {
             }),
             loss: scenario.loss,
             streams: streams.collect(),
+            domains: Domains::new(scenario, seed),
         }
     }
 
@@ -163,7 +166,7 @@ impl World {
     /// Returns the course of an attempt that begins at this time.
     fn begin(&self, now: u64, attempt: &SentAttempt, drawn: Drawn) -> Schedule {
         let place = &self.streams[usize::from(attempt.stream)];
-        let done = place.done(now, drawn.latency);
+        let done = self.done(attempt.stream, now, drawn.latency);
         let free = place.servers.is_some().then_some(done);
         for &(from, until, kind) in &place.faults {
             if kind == FaultKind::Failover && attempt.sent < until && done > from {
@@ -190,7 +193,7 @@ impl World {
             attempt.earlier_attempts,
         );
         Drawn {
-            latency: self.latency(&mut random),
+            latency: self.latency(&mut random, attempt.stream, attempt.sent),
             is_lost: self.loss > 0.0 && random.chance(self.loss),
             is_even: random.bits() & 1 == 0,
         }
@@ -201,10 +204,10 @@ impl World {
     /// else.
     pub(crate) fn foresee(&self, now: u64, set: u64, stream: u16) -> Option<u64> {
         let mut random = keyed(self.seed, set, stream, 0);
-        let latency = self.latency(&mut random);
+        let latency = self.latency(&mut random, stream, now);
         let lost = self.loss > 0.0 && random.chance(self.loss);
         let place = &self.streams[usize::from(stream)];
-        let done = place.done(now, latency);
+        let done = self.done(stream, now, latency);
         let away = |&(from, until, kind): &(u64, u64, FaultKind)| {
             kind == FaultKind::Failover && now < until && done > from
         };
@@ -219,8 +222,16 @@ impl World {
             .all(|&(from, until, _)| now < from || now >= until)
     }
 
-    fn latency(&self, random: &mut Random) -> f64 {
-        let latency = self.sampler.draw(random);
+    /// Returns the time at which work that begins at this time is done: faults of the stream come
+    /// on top of stalls of its storage.
+    fn done(&self, stream: u16, begun: u64, latency: f64) -> u64 {
+        let done = self.streams[usize::from(stream)].done(begun, latency);
+        self.domains.done(stream, begun, done)
+    }
+
+    fn latency(&self, random: &mut Random, stream: u16, at: u64) -> f64 {
+        let recorded_at = self.domains.recorded_at(stream, at);
+        let latency = self.sampler.draw(random, recorded_at);
         let (share, factor) = self.stragglers;
         if share > 0.0 && random.chance(share) {
             latency * factor

@@ -8,7 +8,8 @@ use distributedlog::{Instant, StreamIndex};
 use distributedlog_sim::{
     Actions, AttemptOutcome, AttemptStart, BestDelays, Capacity, Clairvoyant, Distribution, Fault,
     FaultKind, Grpc, GrpcSettings, Latency, MergedReader, Original, Ours, Percentile,
-    PercentileSettings, Policy, Report, Scenario, Simulation, Unhedged, scenarios,
+    PercentileSettings, Policy, Recorded, Report, Scenario, SharedStalls, Simulation, Unhedged,
+    scenarios,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -444,4 +445,84 @@ fn operations_of_many_sets_take_as_long_as_their_slowest() {
         "{:?}",
         within(&report, 0.5)
     );
+}
+
+/// Runs the scenario without hedges and with one after the 95th percentile; returns the 99th
+/// percentile of both.
+fn p99_without_and_with_hedges(scenario: &Scenario) -> [Duration; 2] {
+    let streams = scenario.streams;
+    let hedged = Percentile::new(streams, TIMEOUT, PercentileSettings::default());
+    let unhedged = run(scenario.clone(), Unhedged::new(streams, TIMEOUT));
+    let hedged = run(scenario.clone(), hedged);
+    [unhedged, hedged].map(|report| within(&report, 0.99))
+}
+
+#[test]
+fn hedges_win_nothing_while_the_disk_that_all_streams_share_stalls() {
+    let (_, shared) = scenarios::named("i").expect("it is one of the table");
+    let [unhedged, hedged] = p99_without_and_with_hedges(&shared);
+    assert!(
+        hedged > unhedged.mul_f64(0.9),
+        "{hedged:?}, {unhedged:?} without"
+    );
+    let separate = Scenario {
+        domains: 0,
+        ..shared
+    };
+    let [unhedged, hedged] = p99_without_and_with_hedges(&separate);
+    assert!(
+        hedged < unhedged / 2,
+        "{hedged:?}, {unhedged:?} without: each stream has a disk of its own"
+    );
+}
+
+#[test]
+fn a_stall_holds_up_the_streams_of_its_domain_and_no_other() {
+    // Two sets at a time. If both streams have one disk, both are slow at once, and half as many
+    // operations are slow as with two disks.
+    let slow = |domains| {
+        let mut scenario = Scenario {
+            streams: 2,
+            domains,
+            shared_stalls: Some(SharedStalls {
+                every: MS * 200,
+                length: MS * 20,
+            }),
+            ..steady()
+        };
+        scenario.arrivals.fan_out = 2;
+        let report = run(scenario, Unhedged::new(2, TIMEOUT));
+        let slow = report.latencies().filter(|(latency, _)| *latency > MS * 6);
+        slow.map(|(_, count)| count).sum::<u64>()
+    };
+    let (one, two) = (slow(1), slow(2));
+    assert!(
+        one > 200 && (1.4..2.6).contains(&(two as f64 / one as f64)),
+        "{one} with one disk, {two} with two"
+    );
+}
+
+#[test]
+fn a_tail_that_was_recorded_in_time_is_shared_by_the_streams_of_a_domain() {
+    // An attempt every 5 ms; three of a hundred meet a stall.
+    let text = |number: u64| {
+        let latency = match number % 100 {
+            0 | 1 => 20_000,
+            2 => 15_000,
+            _ => 500,
+        };
+        format!("@{} {latency}\n", 5_000 * number)
+    };
+    let text: String = (0..2_000).map(text).collect();
+    let recorded = Recorded::parse(&text).expect("it is valid");
+    let scenario = |domains| Scenario {
+        latency: Distribution::Recorded(recorded.clone()),
+        domains,
+        ..steady()
+    };
+    let [unhedged, hedged] = p99_without_and_with_hedges(&scenario(1));
+    assert!(about(unhedged, MS * 20), "{unhedged:?}");
+    assert!(hedged > MS * 15, "{hedged:?}: a hedge meets the same stall");
+    let [_, hedged] = p99_without_and_with_hedges(&scenario(0));
+    assert!(hedged < MS * 5, "{hedged:?}: a hedge meets another disk");
 }

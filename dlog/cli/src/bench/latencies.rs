@@ -51,6 +51,7 @@ impl Latencies {
     }
 
     /// Returns each latency with its count, shortest first.
+    #[cfg(feature = "plots")]
     pub(super) fn counts(&self) -> impl Iterator<Item = (Duration, u64)> {
         self.0.iter_recorded().map(|step| {
             (
@@ -59,13 +60,46 @@ impl Latencies {
             )
         })
     }
+}
 
-    /// Returns them as `dlog sim --latency recorded:FILE` reads them.
-    pub(super) fn recording(&self) -> String {
-        let lines = self
-            .counts()
-            .map(|(latency, count)| format!("{} {count}\n", latency.as_micros()));
-        lines.collect()
+/// Maximum number of attempts that are recorded: 16 MB of them.
+pub(super) const MAX_RECORDED: usize = 1 << 20;
+
+/// When attempts began, since the start of the load, and how long they took, in microseconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recording {
+    attempts: Vec<(u64, u64)>,
+    /// Attempts for which there was no room.
+    left_out: u64,
+}
+
+impl Recording {
+    /// Adds an attempt, if there are fewer than `most`.
+    pub(super) fn add(&mut self, began: Duration, took: Duration, most: usize) {
+        if self.attempts.len() >= most {
+            self.left_out += u64::from(most > 0);
+            return;
+        }
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(LONGEST_US);
+        self.attempts.push((us(began), us(took)));
+    }
+
+    /// Adds the attempts of another writer.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.attempts.extend_from_slice(&other.attempts);
+        self.left_out += other.left_out;
+    }
+
+    /// Returns the number of attempts for which there was no room.
+    pub(super) const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Returns it as `dlog sim --latency recorded:FILE` reads it.
+    pub(super) fn text(&mut self) -> String {
+        self.attempts.sort_unstable();
+        let lines = self.attempts.iter();
+        lines.map(|(began, took)| format!("@{began} {took}\n")).collect()
     }
 }
 
@@ -100,14 +134,29 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_is_what_the_simulator_reads() {
-        let mut latencies = Latencies::default();
-        for us in [300, 300, 1_200, 80_000] {
-            latencies.add(Duration::from_micros(us));
+    fn a_recording_is_what_the_simulator_reads_with_the_time_of_each_attempt() {
+        let us = Duration::from_micros;
+        let (mut recording, mut other) = (Recording::default(), Recording::default());
+        for (began, took) in [(5_000, 300), (0, 1_200), (7_000, 80_000)] {
+            recording.add(us(began), us(took), 3);
         }
-        latencies.add(Duration::from_secs(3 * 3600));
-        let recorded = Recorded::parse(&latencies.recording()).expect("it is valid");
-        assert_eq!((recorded.len(), latencies.len()), (5, 5));
-        assert_eq!(latencies.quantile(0.5), Duration::from_micros(1_200));
+        other.add(us(2_000), us(400), 3);
+        recording.merge(&other);
+        let text = recording.text();
+        assert_eq!(text, "@0 1200\n@2000 400\n@5000 300\n@7000 80000\n");
+        let recorded = Recorded::parse(&text).expect("it is valid");
+        assert_eq!((recorded.len(), recorded.is_in_time()), (4, true));
+    }
+
+    #[test]
+    fn a_recording_is_bounded_and_says_what_it_left_out() {
+        let mut recording = Recording::default();
+        for _ in 0..5 {
+            recording.add(Duration::ZERO, Duration::from_micros(1), 2);
+        }
+        assert_eq!((recording.text().lines().count(), recording.left_out()), (2, 3));
+        let mut none = Recording::default();
+        none.add(Duration::ZERO, Duration::from_micros(1), 0);
+        assert_eq!((none.text().lines().count(), none.left_out()), (0, 0));
     }
 }

@@ -13,7 +13,7 @@ use distributedlog::{StreamIndex, WriteState};
 use distributedlog_tokio::{MapAttempts, MultiStreamWriter};
 
 use super::in_flight::InFlight;
-use super::latencies::Latencies;
+use super::latencies::{Latencies, Recording};
 use super::payload::{self, RecordId};
 
 /// A record that is sent later than this after its time counts from its time on. Timers are late by
@@ -44,6 +44,8 @@ pub(super) struct Load {
     pub(super) records: u64,
     /// The outcome of each record is kept.
     pub(super) keeps_outcomes: bool,
+    /// Maximum number of attempts that are recorded.
+    pub(super) recorded: usize,
 }
 
 impl Load {
@@ -72,6 +74,8 @@ pub(super) struct Measured {
     pub(super) writes: Latencies,
     /// Latencies of attempts that completed their set.
     pub(super) attempts: Latencies,
+    /// The same attempts in time.
+    pub(super) recording: Recording,
     pub(super) written: u64,
     pub(super) not_written: u64,
     pub(super) unknown: u64,
@@ -88,6 +92,7 @@ impl Measured {
     pub(super) fn merge(&mut self, other: &Self) {
         self.writes.merge(&other.writes);
         self.attempts.merge(&other.attempts);
+        self.recording.merge(&other.recording);
         self.written += other.written;
         self.not_written += other.not_written;
         self.unknown += other.unknown;
@@ -356,11 +361,13 @@ impl Counter<'_> {
             .max(completed.saturating_sub(self.load.warm_up));
         if let Attempts {
             first: Some(first),
-            won: Some((_, took)),
+            won: Some((began, took)),
         } = done.attempts
             && self.sets.is_new(first)
         {
             measured.attempts.add(took);
+            let began = began.since(self.origin);
+            measured.recording.add(began, took, self.load.recorded);
         }
     }
 }

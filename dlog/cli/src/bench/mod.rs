@@ -29,6 +29,7 @@ use super::record_text::json_line;
 use super::target::{PlaceAndStreams, Target, TargetArgs};
 use super::writer_args::{BenchWriterArgs, settings_error};
 use super::{CliError, Output, Shutdown, duration};
+use latencies::Recording;
 use load::{Load, Measured};
 use report::Report;
 use source::ReadSource;
@@ -114,8 +115,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URI|URL")]
     verify: Option<ReadSource>,
 
-    /// Write the latencies of the attempts that won to this file, as `dlog sim --latency
-    /// recorded:FILE` reads them. Hedges cut slow attempts off: record with --no-hedging
+    /// Write to this file when the attempts that won began and how long they took, as `dlog sim
+    /// --latency recorded:FILE` reads them; of the first million. Hedges cut slow attempts off:
+    /// record with --no-hedging, and with --rate, so that a slow time has as many as another
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 
@@ -193,7 +195,7 @@ impl Args {
             plot::draw(&all, file)?;
         }
         if let Some(file) = &self.record {
-            write_recording(file, &all)?;
+            write_recording(file, &mut all.recording)?;
         }
         let told: Vec<_> = measured.into_iter().map(|measured| measured.told).collect();
         let mut report = Report {
@@ -236,6 +238,12 @@ impl Args {
     fn in_flight(&self) -> usize {
         let default = if self.rate.is_some() { 16_384 } else { 64 };
         self.in_flight.unwrap_or(default) as usize
+    }
+
+    /// Returns the maximum number of attempts of one writer that are recorded.
+    fn recorded(&self) -> usize {
+        let share = latencies::MAX_RECORDED / self.writers as usize;
+        self.record.as_ref().map_or(0, |_| share)
     }
 
     async fn connect(
@@ -295,6 +303,7 @@ impl Args {
                 duration: self.duration,
                 records: self.records.unwrap_or(u64::MAX),
                 keeps_outcomes: self.verify.is_some(),
+                recorded: self.recorded(),
             };
             let (writer, measured) = (writer.handle().clone(), Arc::clone(measured));
             let mut stopped = stopped.clone();
@@ -377,8 +386,15 @@ fn total(writers: &[ConnectedWriter]) -> Counters {
     counters.reduce(|sum, one| sum + one).unwrap_or_default()
 }
 
-fn write_recording(file: &Path, measured: &Measured) -> Result<(), CliError> {
-    std::fs::write(file, measured.attempts.recording())
+fn write_recording(file: &Path, recording: &mut Recording) -> Result<(), CliError> {
+    if recording.left_out() > 0 {
+        tracing::warn!(
+            "{} has the first attempts of each writer; it has no room for {} later ones",
+            file.display(),
+            recording.left_out()
+        );
+    }
+    std::fs::write(file, recording.text())
         .map_err(|error| CliError::failure(format!("cannot write {}: {error}", file.display())))
 }
 

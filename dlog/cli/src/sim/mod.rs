@@ -32,18 +32,18 @@ use summary::Comparison;
 
 /// Simulate the latency and the load of writes with settings that you choose.
 ///
-/// Runs the writer itself, in virtual time, over streams that straggle, stall, move or are
-/// overloaded; also models of other policies, and theoretical bounds. The same seed gives all of
-/// them the same latencies, and the same results each time. A set that failed counts as slower than
-/// all others. A merged reader reads every duplicate that is in a stream: "read twice" counts the
-/// records that it delivers again.
+/// Runs the writer itself, in virtual time, over streams that straggle, stall, move, are overloaded
+/// or share a disk; also models of other policies, and theoretical bounds. The same seed gives all
+/// of them the same latencies, and the same results each time. A set that failed counts as slower
+/// than all others. A merged reader reads every duplicate that is in a stream: "read twice" counts
+/// the records that it delivers again.
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
     after_help = after_help()
 )]
 pub(crate) struct Args {
-    /// The scenario, a to h [default: healthy streams, with the faults that the flags describe]
+    /// The scenario, a to j [default: healthy streams, with the faults that the flags describe]
     scenario: Option<String>,
 
     /// Simulate all scenarios, one after the other
@@ -102,6 +102,7 @@ Scenarios:
   b  one of five streams stalls for 30 s           f  bursts above the capacity
   c  one of five is ten times slower               g  one stream only
   d  ownership failover: silent for 10 s           h  fan-out: 100 sets to 100 streams each time
+  i  five streams share a disk that stalls         j  six streams on two disks that stall
 
 Examples:
   dlog sim b
@@ -110,7 +111,10 @@ Examples:
       the effect of a budget of 2 %
   dlog sim --latency recorded:latencies.txt --streams 3 --stall 1:10s-20s{plot}
       your own latencies, one a line (4.1ms, or 4.1ms 250 for 250 of them; a number without a unit
-      is in microseconds), and a stall
+      is in microseconds), and a stall; or from dlog bench --record, with the time of each (@12ms
+      4.1ms), so that what held up all streams of the store at once does so again
+  dlog sim j --domains 1
+      what a second disk is worth
   dlog sim --all --markdown docs/hedging.md
       the table of the documentation
 

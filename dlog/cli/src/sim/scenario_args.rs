@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use distributedlog_sim::{
     Arrivals, Bursts, Capacity, Distribution, Fault as StreamFault, FaultKind, Recorded, Scenario,
-    Stragglers, scenarios,
+    SharedStalls, Stragglers, scenarios,
 };
 
 use super::super::output::counted;
@@ -33,7 +33,8 @@ pub(super) struct ScenarioArgs {
     #[arg(long, value_name = "EVERY,LENGTH,FACTOR", value_parser = bursts)]
     bursts: Option<Bursts>,
 
-    /// Latency of a stream: 5ms, lognormal:MEAN,SD, bimodal:FAST,SLOW,SHARE or recorded:FILE
+    /// Latency of a stream: 5ms, lognormal:MEAN,SD, bimodal:FAST,SLOW,SHARE or recorded:FILE, as
+    /// dlog bench --record writes it
     #[arg(long, value_name = "LATENCY", value_parser = latency)]
     latency: Option<LatencyArg>,
 
@@ -41,6 +42,16 @@ pub(super) struct ScenarioArgs {
     /// 0.05,10
     #[arg(long, value_name = "SHARE,FACTOR", value_parser = stragglers)]
     stragglers: Option<Stragglers>,
+
+    /// Number of storage domains that the streams belong to in turn, as those of a store share its
+    /// disk; 0: each has a storage of its own [default: 1 with a recording that has times, else 0]
+    #[arg(long, value_name = "N")]
+    domains: Option<u16>,
+
+    /// Stalls of each storage domain, which hold up all its streams at once: mean time between
+    /// them, mean length; for instance 500ms,20ms
+    #[arg(long, value_name = "EVERY,LENGTH", value_parser = shared_stalls)]
+    shared_stalls: Option<SharedStalls>,
 
     /// Stall a stream: 1:10s-40s, or all:10s-40s
     #[arg(long, value_name = "STREAM:FROM-UNTIL", value_parser = stall)]
@@ -87,11 +98,14 @@ impl ScenarioArgs {
             slow,
             loss,
             capacity,
+            domains,
+            shared_stalls,
         } = self;
         let numbers = streams.is_none() && rate.is_none() && fan_out.is_none() && loss.is_none();
         let shapes =
             bursts.is_none() && latency.is_none() && stragglers.is_none() && capacity.is_none();
-        numbers && shapes && stall.is_empty() && away.is_empty() && slow.is_empty()
+        let storage = domains.is_none() && shared_stalls.is_none();
+        numbers && shapes && storage && stall.is_empty() && away.is_empty() && slow.is_empty()
     }
 
     /// Returns the description and the scenario of this letter, or the healthy one, with the
@@ -123,6 +137,13 @@ impl ScenarioArgs {
                 Distribution::Recorded(Recorded::parse(&text).map_err(|error| refuse(&error))?)
             }
         };
+        // What held up one stream when it was recorded held up all of the store.
+        let in_time = matches!(&latency, Distribution::Recorded(it) if it.is_in_time());
+        let domains = match self.domains {
+            Some(domains) => domains,
+            None if in_time && base.domains == 0 => 1,
+            None => base.domains,
+        };
         let mut faults = base.faults;
         faults.extend(self.stall.iter().chain(&self.away).chain(&self.slow));
         let scenario = Scenario {
@@ -138,6 +159,8 @@ impl ScenarioArgs {
             faults,
             loss: self.loss.unwrap_or(base.loss),
             capacity: self.capacity.or(base.capacity),
+            domains,
+            shared_stalls: self.shared_stalls.or(base.shared_stalls),
         };
         scenario
             .check()
@@ -194,6 +217,14 @@ fn stragglers(text: &str) -> Result<Stragglers, String> {
     Ok(Stragglers {
         share: number(share)?,
         factor: number(factor)?,
+    })
+}
+
+fn shared_stalls(text: &str) -> Result<SharedStalls, String> {
+    let [every, length] = parts(text)?;
+    Ok(SharedStalls {
+        every: time(every)?,
+        length: time(length)?,
     })
 }
 
@@ -298,7 +329,8 @@ mod tests {
     fn every_part_of_a_scenario_has_its_flag() {
         let flags = "--streams 7 --sets 1000 --rate 10 --fan-out 5 --bursts 2s,200ms,3 --latency \
                      bimodal:1ms,1s,0.01 --stragglers 0.1,3 --stall 1:1s-2s --away all:3s-4s \
-                     --slow 6:0s-:10 --loss 0.5 --capacity 2,3";
+                     --slow 6:0s-:10 --loss 0.5 --capacity 2,3 --domains 3 --shared-stalls \
+                     500ms,20ms";
         let fault = |stream, from, until: Option<u64>, kind| StreamFault {
             stream,
             from: Duration::from_secs(from),
@@ -336,6 +368,11 @@ mod tests {
                 workers: 2,
                 queue: 3,
             }),
+            domains: 3,
+            shared_stalls: Some(SharedStalls {
+                every: Duration::from_millis(500),
+                length: Duration::from_millis(20),
+            }),
         };
         assert_eq!(scenario(flags).expect("the flags are valid"), expected);
     }
@@ -362,10 +399,29 @@ mod tests {
             ("--bursts 1s,2s,3", "shorter than its interval"),
             ("--capacity 0,0", "1 to 100000"),
             ("--stragglers 7,1", "0 to 1"),
+            ("--domains 6", "1 to the number of streams, 5"),
+            ("--domains two", "invalid digit"),
+            ("--shared-stalls 1s", "1 value separated by commas instead of 2"),
+            ("--shared-stalls 1s,0s", "both are above 0"),
+            ("--sets 10000000 --shared-stalls 1ms,1ms", "and may have 1000000"),
         ] {
             let message = scenario(line).expect_err(line);
             assert!(message.contains(part), "{line}: {message}");
         }
+    }
+
+    #[test]
+    fn streams_share_the_storage_of_a_recording_in_time_unless_a_flag_says_otherwise() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("attempts.txt");
+        let recorded = |flags: &str| {
+            let line = format!("--latency recorded:{} {flags}", file.display());
+            scenario(&line).expect("the flags are valid").domains
+        };
+        std::fs::write(&file, "@0 500\n@5ms 400\n").expect("the folder can be written");
+        assert_eq!((recorded(""), recorded("--domains 0"), recorded("--domains 5")), (1, 0, 5));
+        std::fs::write(&file, "500 3\n400\n").expect("the folder can be written");
+        assert_eq!((recorded(""), recorded("--domains 2")), (0, 2));
     }
 
     #[test]
