@@ -70,6 +70,8 @@ crate::seeded_bugs! {
     TurnOfTheRemoved = "turn-of-the-removed";
     /// A stream loses its turn to a less loaded one any number of times in a row.
     PassedWithoutEnd = "passed-without-end";
+    /// A set waits for silent streams without a limit.
+    SilenceWithoutEnd = "silence-without-end";
     /// Sets of records that keep their order start at each stream in turn.
     HomeLeft = "home-left";
     /// Several sets of records that keep their order are in flight.

@@ -102,7 +102,12 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let bytes = slot.stored;
         self.unload_stream(stream, bytes);
         let took = now.micros_since(started);
-        let observation = if self.is_slow(took) {
+        let slow = self.is_slow(took) && {
+            let took_alone = self.took_alone(stream, started, now);
+            self.is_slow(took_alone)
+        };
+        self.note_answer(stream, now);
+        let observation = if slow {
             Observation::Slow
         } else {
             Observation::Success
@@ -142,6 +147,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         slot.may_be_written |= failure.known == WriteState::Unknown;
         let bytes = slot.stored;
         self.unload_stream(stream, bytes);
+        self.note_answer(stream, now);
         self.counters.failures = self.counters.failures.wrapping_add(1);
         self.observe(stream, Observation::Failed(failure), None, now);
         self.count_stream(stream, |counters| &mut counters.failed);
@@ -317,7 +323,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// Handles the speculative timeout: hedges the set (R3), if a stream is left in this round, no
-    /// proxy asked for less load, and the budget allows it (R8).
+    /// proxy asked for less load, not all streams are silent (R21), and the budget allows it (R8).
     pub(super) fn on_speculative_timer(&mut self, set: u16, now: Instant) {
         let slot = &mut self.storage.tables().sets[set as usize];
         slot.speculate_at = Instant::MAX;
@@ -334,6 +340,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
         if let Err(pause_end) = self.following_row(set, now) {
             self.storage.tables().sets[set as usize].speculate_at = pause_end;
+            return;
+        }
+        if let Some(at) = self.wait_for_answers(set, now) {
+            self.storage.tables().sets[set as usize].speculate_at = at;
+            self.counters.silences = self.counters.silences.wrapping_add(1);
             return;
         }
         let granted = !F::BUDGET || self.budget.take_for_hedge(now);

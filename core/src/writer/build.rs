@@ -74,6 +74,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             }),
             next_probe: Instant::MAX,
             median_latency: None,
+            shared_stall: (Instant::ZERO, Instant::ZERO),
             next_sequence: 0,
             next_attempt: 0,
             filling: NO_SET,

@@ -42,6 +42,8 @@ named_counters! {
         pub transport_full: u64,
         /// Hedges and retries put off because the budget was spent (R8).
         pub budget_exhausted: u64,
+        /// Hedges put off because every stream was silent (R21).
+        pub silences: u64,
         /// Hedges not sent because a proxy asked for less load (R8).
         pub pushbacks: u64,
         /// Sets that started at another stream because the window of the stream in turn was full

@@ -42,6 +42,9 @@ pub trait WriterFeatures {
     const CHOICE: bool = true;
     /// Records that keep their order (R20). Default: `true`.
     const ORDER: bool = true;
+    /// Hedges that go to no stream that is silent (R21). Without it `wait_out_stalls` has no
+    /// effect. Default: `true`.
+    const STALLS: bool = true;
 }
 
 /// All features. The default of [`Writer`](super::Writer), for hosts.
@@ -51,7 +54,7 @@ pub struct AllFeatures;
 impl WriterFeatures for AllFeatures {}
 
 /// All features but those that change what the writer was built with (R17, R18), choose by load
-/// (R19), or keep records in order (R20). For devices.
+/// (R19), keep records in order (R20), or wait out stalls (R21). For devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoChanges;
 
@@ -59,6 +62,7 @@ impl WriterFeatures for NoChanges {
     const CHANGES: bool = false;
     const CHOICE: bool = false;
     const ORDER: bool = false;
+    const STALLS: bool = false;
 }
 
 /// The features of the original, R1 to R7: no budget, no health, fixed speculative timeouts, no
@@ -67,6 +71,7 @@ impl WriterFeatures for NoChanges {
 pub struct OriginalFeatures;
 
 impl WriterFeatures for OriginalFeatures {
+    const STALLS: bool = false;
     const CHOICE: bool = false;
     const ORDER: bool = false;
     const BUDGET: bool = false;

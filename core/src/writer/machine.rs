@@ -59,7 +59,7 @@ use crate::{Instant, StreamIndex};
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// The type `F` selects which of R8 to R10, R12 and R17 to R20 the writer contains: see
+/// The type `F` selects which of R8 to R10, R12 and R17 to R21 the writer contains: see
 /// [`WriterFeatures`].
 #[derive(Debug)]
 pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
@@ -84,6 +84,8 @@ pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
     pub(super) next_probe: Instant,
     /// The median of the streams' latency quantiles, in microseconds (R10).
     pub(super) median_latency: Option<u64>,
+    /// Begin and end of the last time in which two streams or more were silent (R21).
+    pub(super) shared_stall: (Instant, Instant),
 
     /// Sequence number of the next set that is sealed. At a million sets a second, 64 bits last for
     /// half a million years.

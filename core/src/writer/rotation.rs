@@ -43,7 +43,12 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// There is none. The first end of a pause of the streams where the set may still go in this
     /// round (R16), or [`Instant::MAX`] if none of them is paused.
     pub(super) fn following_row(&self, set: u16, now: Instant) -> Result<u16, Instant> {
-        let slot = &self.storage.sets()[set as usize];
+        self.next_row_of(&self.storage.sets()[set as usize], now)
+    }
+
+    /// The same for a set in this state.
+    #[inline(always)]
+    pub(super) fn next_row_of(&self, slot: &SetSlot, now: Instant) -> Result<u16, Instant> {
         let start = wrap(slot.row as usize + 1, self.members().into());
         self.best_row(start, Some(slot), now)
             .map(|(row, _)| row as u16)

@@ -79,6 +79,9 @@ pub struct StreamSlot {
     pub(crate) turn: StreamIndex,
     /// Attempts outstanding at the stream, limited by its window (R9).
     pub(crate) outstanding: u16,
+    /// Time of the last answer, or of the begin of the first attempt since then if none was
+    /// outstanding (R21).
+    pub(crate) quiet_since: Instant,
     /// The load by which streams are chosen (R19).
     pub(crate) load: StreamLoad,
     pub(crate) health: StreamHealth,
@@ -91,6 +94,7 @@ impl StreamSlot {
     pub const EMPTY: Self = Self {
         turn: StreamIndex(0),
         outstanding: 0,
+        quiet_since: Instant::ZERO,
         load: StreamLoad::NEW,
         health: StreamHealth::NEW,
         latency: LatencyHistogram::EMPTY,

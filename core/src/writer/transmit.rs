@@ -76,6 +76,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
         let row = if kind == AttemptKind::First && (made == 0 || self.keeps_order()) {
             self.first_row(set, now)
+        } else if F::STALLS && kind == AttemptKind::Hedge {
+            self.hedge_row(set, now).map_or_else(|silent| silent, Some)
         } else {
             self.following_row(set, now).ok()
         };
@@ -158,6 +160,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         slot.attempts_made += 1;
         slot.attempts_in_round += 1;
         let bytes = slot.stored;
+        self.note_waiting(stream, now);
         self.load_stream(stream, bytes);
         self.count_stream(stream, |counters| &mut counters.attempts);
         attempt_index
@@ -191,7 +194,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     ///
     /// If records keep their order, it is the longest time: a hedge that wins moves them to another
     /// stream (R20).
-    fn speculative_delay(&self, stream: StreamIndex) -> u64 {
+    pub(super) fn speculative_delay(&self, stream: StreamIndex) -> u64 {
         if self.keeps_order() {
             return self.bounds.max_speculative_timeout;
         }

@@ -16,6 +16,7 @@ mod pauses;
 mod policies;
 mod retrying;
 mod rotation;
+mod silence;
 mod simulation;
 mod windows;
 

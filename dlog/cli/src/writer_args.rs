@@ -98,6 +98,9 @@ const NAMES: &[(&str, &str)] = &[
 /// Groups whose flag is that of their first field, or that are always on.
 const GROUPS_WITHOUT_FLAG: &[&str] = &["rounds", "budget", "adaptive"];
 
+/// Switches whose flag takes `on` or `off`: their default differs between commands.
+const ON_OFF: &[&str] = &["wait_out_stalls"];
+
 /// Help of flags that turn a switch off.
 const OFF_HELP: &[(&str, &str)] = &[
     (
@@ -224,7 +227,7 @@ impl<C: SettingsOf> FromArgMatches for SettingFlags<C> {
         Ok(Self {
             recommended: matches.get_flag("recommended"),
             changes: rows::<C>()
-                .filter_map(|row| Some((row.name, given(matches, row, flag_of(row.name))?)))
+                .filter_map(|row| Some((row.name, value_given(matches, row)?)))
                 .collect(),
             command: PhantomData,
         })
@@ -259,14 +262,28 @@ impl<C: SettingsOf> clap::Args for SettingFlags<C> {
 
 fn is_of_a_group(row: &SettingRow) -> bool {
     let group = row.name.split('.').next().unwrap_or(row.name);
-    ["budget", "health", "window", "adaptive"].contains(&group)
+    ["budget", "health", "window", "adaptive"].contains(&group) || ON_OFF.contains(&group)
+}
+
+/// Returns `true` if the flag takes `on` or `off`.
+fn takes_on_off(row: &SettingRow) -> bool {
+    row.unit == "group" || ON_OFF.contains(&row.name)
+}
+
+/// Returns the value of a setting's flag, if it was given.
+fn value_given(matches: &ArgMatches, row: &SettingRow) -> Option<SettingValue> {
+    let flag = flag_of(row.name);
+    if takes_on_off(row) {
+        return matches.get_one::<SettingValue>(flag).copied();
+    }
+    given(matches, row, flag)
 }
 
 /// Makes the flag of a setting.
 fn arg<C: SettingsOf>(row: &'static SettingRow, heading: &'static str) -> Arg {
     let flag = flag_of(row.name);
     let arg = Arg::new(flag).long(flag).help_heading(heading);
-    if row.unit == "switch" {
+    if row.unit == "switch" && !takes_on_off(row) {
         let help = lookup(OFF_HELP, row.name).map_or_else(|| help(row), str::to_owned);
         return arg.help(help).action(ArgAction::SetTrue);
     }
@@ -275,7 +292,7 @@ fn arg<C: SettingsOf>(row: &'static SettingRow, heading: &'static str) -> Arg {
         .help(format!("{}{}", help(row), default_note(row, C::base())))
         .value_name(value_name)
         .value_parser(parser)
-        .hide_possible_values(row.unit == "group");
+        .hide_possible_values(takes_on_off(row));
     // A field alone would switch its group on; the group's own flag says so.
     let group = row.name.split('.').next().unwrap_or(row.name);
     if row.name != group && group != "rounds" && flag != group {
@@ -313,7 +330,7 @@ fn value_of(row: &'static SettingRow) -> (&'static str, ValueParser) {
         ("budget.share", _) => ("SHARE|off", ValueParser::from(number_or_off)),
         ("adaptive.quantile", _) => ("QUANTILE|off", ValueParser::from(number_or_off)),
         ("seed", _) => ("SEED", ValueParser::from(count)),
-        (_, "group") => {
+        (_, _) if takes_on_off(row) => {
             let on_off = PossibleValuesParser::new(["on", "off"]);
             (
                 "on|off",

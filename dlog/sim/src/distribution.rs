@@ -201,9 +201,7 @@ fn in_time<'a>(
 
 fn latency_of(text: &str) -> Result<u64, String> {
     micros(text).ok_or_else(|| {
-        format!(
-            "'{text}' is not a latency; write microseconds or a unit, as in 1200, 1.2ms or 2s"
-        )
+        format!("'{text}' is not a latency; write microseconds or a unit, as in 1200, 1.2ms or 2s")
     })
 }
 

@@ -20,13 +20,14 @@ export const VALID: Record<string, string> = {
   health: "strikes at least 1, firstBackoff 1 us to maxBackoff, maxBackoff 1 us to 30 days",
   window: "share, off, or 1 to 65535",
   adaptive: "quantile 0.5 to 0.9999, floor 0 ns to the maxSpeculativeTimeout, warmUp at least 1",
+  waitOutStalls: "true or false",
   maxCoolDown: "0 ns to 30 days",
   identity: "true or false",
 };
 
 export const NUMBERS = ["requestTimeout", "firstSpeculativeTimeout", "maxSpeculativeTimeout", "speculativeBackoffMultiplier", "bufferSize", "flushInterval", "inFlightSets", "bufferedBytes", "pendingRecords", "seed", "maxCoolDown"] as const;
 
-export const SWITCHES = ["hedging", "flushWhenIdle"] as const;
+export const SWITCHES = ["hedging", "flushWhenIdle", "waitOutStalls"] as const;
 
 /** Groups of settings with their fields; `window` is a number. */
 export const GROUPS = {

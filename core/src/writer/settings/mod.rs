@@ -64,7 +64,8 @@ impl Settings {
 
     /// Returns the original's defaults, without anything that it does not have: one round over the
     /// streams, no flush when idle, no budget, no health, no windows, no adaptive timeouts, no
-    /// identity. [`to_builder`](Self::to_builder) makes a builder that starts from them.
+    /// identity, no waiting for silent streams. [`to_builder`](Self::to_builder) makes a builder
+    /// that starts from them.
     #[must_use]
     pub fn original() -> Self {
         SettingsBuilder::ORIGINAL
@@ -114,19 +115,20 @@ impl SettingsBuilder {
         Self::ORIGINAL
     }
 
-    /// Sets the budget (R8), health and windows (R9) and adaptive timeouts (R10) to their defaults,
-    /// regardless of the builder's start. Everything else stays: the timeouts hold until enough
-    /// latencies are known, and bound the adaptive ones.
+    /// Sets the budget (R8), health and windows (R9), adaptive timeouts (R10) and the waiting for
+    /// silent streams (R21) to their defaults, regardless of the builder's start. Everything else
+    /// stays: the timeouts hold until enough latencies are known, and bound the adaptive ones.
     pub const fn recommended(self) -> Self {
         self.budget(Budget::RECOMMENDED)
             .health(Health::RECOMMENDED)
             .window(Window::RECOMMENDED)
             .adaptive(Adaptive::RECOMMENDED)
+            .wait_out_stalls(true)
     }
 
     /// Switches off what [`OriginalFeatures`](super::OriginalFeatures) leave out: budget, health,
-    /// adaptive timeouts, identity, the choice by load and the order of records. Everything else
-    /// stays.
+    /// adaptive timeouts, identity, the choice by load, the order of records and the waiting for
+    /// silent streams. Everything else stays.
     pub const fn original_features(self) -> Self {
         self.budget(Budget::Off)
             .health(Health::Off)
@@ -134,6 +136,7 @@ impl SettingsBuilder {
             .identity(Identity::Off)
             .choice(Choice::Turn)
             .order(Order::Any)
+            .wait_out_stalls(false)
     }
 
     /// Checks the settings against their ranges and against each other.

@@ -81,6 +81,11 @@ settings_table! {
     /// Speculative timeouts that follow the latency. R10.
     adaptive: Adaptive, default (on => Adaptive::RECOMMENDED), original (off => Adaptive::Off),
         valid (group on or off);
+    /// Hedges a set to no stream that is silent: where something has waited, and nothing was
+    /// answered, for half as long as a set waits before it is hedged. While all are, the set waits,
+    /// at most the max speculative timeout: what holds up all streams at once, as the disk of their
+    /// store, would hold up the hedge. R21.
+    wait_out_stalls: bool, default (on), original (off), valid (switch on or off);
     /// Maximum pause of a stream that its proxy can ask for (`retry-after`); 0: requests for a
     /// pause are ignored. R8.
     max_cool_down: Duration, default (60 s), valid (time 0 ns to 30 days);

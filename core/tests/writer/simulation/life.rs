@@ -229,7 +229,8 @@ impl Life {
             .health(other.health())
             .window(other.window())
             .adaptive(other.adaptive())
-            .choice(other.choice());
+            .choice(other.choice())
+            .wait_out_stalls(other.wait_out_stalls());
         if let Ok(settings) = settings.build() {
             self.fairness.settings_changed();
             let changed = self.writer.change_settings(settings);
@@ -465,6 +466,8 @@ fn random_settings(random: &mut Random, streams: usize) -> Settings {
     if random.chance(0.4) {
         builder = builder.choice(Choice::Load);
     }
+    // From a copy of the numbers, so that everything else is drawn as it was before this setting.
+    builder = builder.wait_out_stalls(random.clone().chance(0.5));
     if random.chance(0.2) {
         let home = random.below(streams as u64) as u8;
         builder = builder.order(Order::Kept { home });

@@ -99,7 +99,9 @@ impl Recording {
     pub(super) fn text(&mut self) -> String {
         self.attempts.sort_unstable();
         let lines = self.attempts.iter();
-        lines.map(|(began, took)| format!("@{began} {took}\n")).collect()
+        lines
+            .map(|(began, took)| format!("@{began} {took}\n"))
+            .collect()
     }
 }
 
@@ -154,7 +156,10 @@ mod tests {
         for _ in 0..5 {
             recording.add(Duration::ZERO, Duration::from_micros(1), 2);
         }
-        assert_eq!((recording.text().lines().count(), recording.left_out()), (2, 3));
+        assert_eq!(
+            (recording.text().lines().count(), recording.left_out()),
+            (2, 3)
+        );
         let mut none = Recording::default();
         none.add(Duration::ZERO, Duration::from_micros(1), 0);
         assert_eq!((none.text().lines().count(), none.left_out()), (0, 0));

@@ -8,10 +8,10 @@ use super::differing;
 use super::policies::PolicyKind;
 use super::settings_args::Chosen;
 use super::summary::{self, Comparison};
-use super::{table, tied};
+use super::{shared, table, tied};
 
 /// Template of the document: `{summary}`, `{noise}`, `{room}`, `{stragglers}`, `{differing}`,
-/// `{tied}` and, for each scenario, `{a}` to `{h}` are replaced by tables.
+/// `{tied}`, `{shared}` and, for each scenario, `{a}` to `{j}` are replaced by tables.
 const TEMPLATE: &str = include_str!("hedging.md");
 
 /// Returns the document about the scenarios, with their results and those of three variations.
@@ -31,7 +31,8 @@ pub(super) fn text(
     text = text
         .replace("{stragglers}\n", &stragglers(chosen, seed, stop)?)
         .replace("{differing}\n", &differing::markdown(chosen, seed, stop)?)
-        .replace("{tied}\n", &tied::markdown(chosen, seed, stop)?);
+        .replace("{tied}\n", &tied::markdown(chosen, seed, stop)?)
+        .replace("{shared}\n", &shared::markdown(chosen, seed, stop)?);
     Ok(all.iter().fold(text, |text, compared| {
         text.replace(
             &format!("{{{}}}\n", compared.name),

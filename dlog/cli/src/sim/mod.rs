@@ -9,6 +9,7 @@ mod policies;
 mod progress;
 mod scenario_args;
 mod settings_args;
+mod shared;
 mod summary;
 mod table;
 #[cfg(test)]

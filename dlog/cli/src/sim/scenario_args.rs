@@ -401,9 +401,15 @@ mod tests {
             ("--stragglers 7,1", "0 to 1"),
             ("--domains 6", "1 to the number of streams, 5"),
             ("--domains two", "invalid digit"),
-            ("--shared-stalls 1s", "1 value separated by commas instead of 2"),
+            (
+                "--shared-stalls 1s",
+                "1 value separated by commas instead of 2",
+            ),
             ("--shared-stalls 1s,0s", "both are above 0"),
-            ("--sets 10000000 --shared-stalls 1ms,1ms", "and may have 1000000"),
+            (
+                "--sets 10000000 --shared-stalls 1ms,1ms",
+                "and may have 1000000",
+            ),
         ] {
             let message = scenario(line).expect_err(line);
             assert!(message.contains(part), "{line}: {message}");
@@ -419,7 +425,14 @@ mod tests {
             scenario(&line).expect("the flags are valid").domains
         };
         std::fs::write(&file, "@0 500\n@5ms 400\n").expect("the folder can be written");
-        assert_eq!((recorded(""), recorded("--domains 0"), recorded("--domains 5")), (1, 0, 5));
+        assert_eq!(
+            (
+                recorded(""),
+                recorded("--domains 0"),
+                recorded("--domains 5")
+            ),
+            (1, 0, 5)
+        );
         std::fs::write(&file, "500 3\n400\n").expect("the folder can be written");
         assert_eq!((recorded(""), recorded("--domains 2")), (0, 2));
     }

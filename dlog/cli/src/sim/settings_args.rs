@@ -32,6 +32,15 @@ impl Chosen {
         text(&self.settings)
     }
 
+    /// The same with sets that wait while all streams are silent (R21), or do not.
+    pub(super) fn with_wait_out_stalls(self, waits: bool) -> Self {
+        let settings = self.settings.to_builder().wait_out_stalls(waits).build();
+        Self {
+            settings: settings.expect("any valid settings may have it"),
+            ..self
+        }
+    }
+
     /// The same with another number of sets in flight.
     pub(super) fn with_in_flight_sets(self, sets: usize) -> Self {
         let settings = self
@@ -143,6 +152,11 @@ fn text(settings: &Settings) -> String {
         Choice::Turn => "",
         Choice::Load => "starts by load; ",
     };
+    let stalls = if settings.wait_out_stalls() {
+        ""
+    } else {
+        "; hedges to silent streams"
+    };
     let (first, max) = (
         settings.first_speculative_timeout(),
         settings.max_speculative_timeout(),
@@ -161,7 +175,7 @@ fn text(settings: &Settings) -> String {
         }
     };
     format!(
-        "ours: {budget}; {health}; {window}; {choice}{adaptive}; {} sets in flight",
+        "ours: {budget}; {health}; {window}; {choice}{adaptive}; {} sets in flight{stalls}",
         settings.in_flight_sets()
     )
 }

@@ -108,7 +108,8 @@ fn without_flags_nothing_changes_and_with_recommended_all_of_it_does() {
 fn every_policy_has_its_flag() {
     let flags = "--budget 0.1 --budget-per-second 3 --budget-burst 7 --health on \
                  --health-strikes 5 --health-first-backoff 50ms --health-max-backoff 4s \
-                 --window 9 --adaptive 0.99 --adaptive-floor 5ms --adaptive-warm-up 100";
+                 --window 9 --adaptive 0.99 --adaptive-floor 5ms --adaptive-warm-up 100 \
+                 --wait-out-stalls on";
     let (first_backoff, max_backoff) = (Duration::from_millis(50), Duration::from_secs(4));
     let expected = Settings::tutorial()
         .to_builder()
@@ -127,7 +128,8 @@ fn every_policy_has_its_flag() {
             quantile: 0.99,
             floor: Duration::from_millis(5),
             warm_up: 100,
-        });
+        })
+        .wait_out_stalls(true);
     assert_eq!(applied(flags).expect("valid"), expected);
     assert_eq!(
         applied("--health on").expect("valid"),
@@ -156,6 +158,10 @@ fn a_flag_beside_recommended_changes_its_own_setting() {
         applied("--recommended --adaptive off").expect("valid"),
         recommended.adaptive(Adaptive::Off)
     );
+    assert_eq!(
+        applied("--recommended --wait-out-stalls off").expect("valid"),
+        recommended.wait_out_stalls(false)
+    );
 }
 
 #[test]
@@ -171,6 +177,7 @@ fn what_cannot_be_understood_or_says_nothing_alone_is_refused() {
         ("--health-max-backoff 5s", "--health <on|off>"),
         ("--adaptive-floor 5ms", "--adaptive <QUANTILE|off>"),
         ("--adaptive-warm-up 5", "--adaptive <QUANTILE|off>"),
+        ("--wait-out-stalls maybe", "[possible values: on, off]"),
     ] {
         let error = applied(line).expect_err(line).to_string();
         assert!(error.contains(said), "{error}");

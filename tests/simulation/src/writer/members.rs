@@ -37,6 +37,11 @@ impl Members {
         self.streams.len()
     }
 
+    /// Returns the number of streams if they do not change.
+    pub(super) fn unchanging(&self) -> Option<usize> {
+        (!self.change).then(|| self.count())
+    }
+
     /// Returns the run's stream behind an index.
     pub(super) fn stream_of(&self, index: StreamIndex) -> usize {
         self.streams[usize::from(index.0)].0

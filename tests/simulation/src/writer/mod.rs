@@ -3,6 +3,7 @@
 
 mod client;
 mod fairness;
+mod hedged;
 mod members;
 mod order;
 mod settings;
@@ -21,6 +22,7 @@ use crate::oracle::Oracle;
 use crate::trace::Trace;
 use client::ProxyClient;
 use fairness::Fairness;
+use hedged::Hedged;
 use members::Members;
 use order::KeptOrder;
 
@@ -49,6 +51,7 @@ struct WriterProcess {
     /// Stream and records of each attempt.
     attempts: BTreeMap<AttemptId, (StreamIndex, Vec<u64>)>,
     fairness: Fairness,
+    hedged: Hedged,
     order: KeptOrder,
     members: Members,
     /// Number of attempts beyond each set's first.
@@ -121,6 +124,7 @@ impl WriterMachine {
             records: HashMap::new(),
             attempts: BTreeMap::new(),
             fairness: Fairness::new(members.count()),
+            hedged: Hedged::new(&settings),
             order: KeptOrder::new(settings.order()),
             members,
             extra: 0,
@@ -245,6 +249,9 @@ impl WriterProcess {
         }
         oracle.check_deadlines(host, self.number, now);
         self.check_budget(now);
+        if let Some(streams) = self.members.unchanging() {
+            self.hedged.check(now, streams, &self.attempts);
+        }
     }
 
     fn transmit(
@@ -280,6 +287,7 @@ impl WriterProcess {
             if accepted {
                 let started = (stream, first, earlier);
                 self.order.started(&self.writer, started, &self.attempts);
+                self.hedged.started(now, first, earlier);
                 self.extra += u64::from(earlier > 0);
                 oracle.attempt_started(&records);
                 assert!(
@@ -288,6 +296,7 @@ impl WriterProcess {
                 );
             } else {
                 self.order.refused(first);
+                self.hedged.refused(first);
                 self.writer.handle_refused(now, id);
             }
             if !self.order.is_kept() {

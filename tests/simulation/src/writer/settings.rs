@@ -75,6 +75,8 @@ pub(super) fn writer(random: &mut Random, identity: Identity, streams: usize) ->
     };
     builder = builder.adaptive(pick(random, &[Adaptive::Off, Adaptive::RECOMMENDED, eager]));
     builder = builder.choice(pick(random, &[Choice::Turn, Choice::Load]));
+    // From a copy of the numbers, so that everything else is drawn as it was before this setting.
+    builder = builder.wait_out_stalls(random.clone().chance(0.5));
     if random.chance(0.2) {
         let home = random.below(streams as u64) as u8;
         builder = builder.order(Order::Kept { home });
