@@ -157,8 +157,12 @@ fn a_server_does_with_every_frame_what_its_model_says_in_any_order_of_replies_an
         let mut server = Server::new("too late");
         let steps = 50 + random.below(300);
         for _ in 0..steps {
-            // Few tags, so that they meet.
-            let tag = |random: &mut Random| Tag::new(random.below(8) as u32).expect("a tag");
+            // Few tags, so that they meet; those of clients that count from one, and others.
+            let tag = |random: &mut Random| {
+                let number = random.below(if seed % 2 == 0 { 8 } else { 64 }) as u32;
+                let is_far = seed % 4 == 3 && number.is_multiple_of(5);
+                Tag::new(if is_far { 0x7f_ffff - number } else { number }).expect("a tag")
+            };
             match random.below(100) {
                 0 => {
                     let asks = server.drain();

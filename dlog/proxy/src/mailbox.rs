@@ -49,9 +49,16 @@ struct MailboxState {
 impl Mailbox {
     /// Enqueues a message, and wakes the connection if it waits.
     pub(super) fn send(&self, mail: Mail) {
+        let mut mail = Some(mail);
+        self.send_all(|| mail.take());
+    }
+
+    /// Enqueues messages until `next` returns `None`, and wakes the connection if it waits. Takes
+    /// the lock once.
+    pub(super) fn send_all(&self, next: impl FnMut() -> Option<Mail>) {
         let waker = {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.mail.push(mail);
+            inner.mail.extend(core::iter::from_fn(next));
             inner.waker.take()
         };
         if let Some(waker) = waker {

@@ -12,8 +12,8 @@ use tokio::time;
 use super::access::Access;
 use super::bounds::Bounds;
 use super::machine::{
-    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, StoreReply, StoreRequest,
-    Ticket, Usage, WriteRate, location_of,
+    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply,
+    StoreRequest, Ticket, Usage, WriteRate, location_of,
 };
 use super::mailbox::{Mail, ReplyTo};
 use super::stats::{MachineStats, Stats, StreamsPage};
@@ -21,7 +21,7 @@ use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
 use distributedlog_store::log_limit::{Admitted, LogKind, LogLimits};
 use distributedlog_store::metrics::{RequestMetrics, StoreOperation};
-use distributedlog_store::{LogStore, Owner, StoreError, StoreHealth, StreamName};
+use distributedlog_store::{LogStore, Owner, StoreError, StoreHealth, StreamName, wakes};
 
 /// The machine, its store, and the driver between them; shared by all connections.
 ///
@@ -94,9 +94,10 @@ impl Service {
         }
     }
 
-    /// Returns the time on the machine's clock, which starts with the service.
+    /// Returns the time on the machine's clock, which starts with the service. It is read once for
+    /// what is done [together](wakes::together).
     pub(super) fn now(&self) -> Instant {
-        let since = self.started.elapsed();
+        let since = wakes::now() - self.started;
         Instant::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
@@ -261,11 +262,9 @@ impl Service {
     /// Sends replies and appends, and returns the other requests to the store.
     fn carry_out(&self, machine: &mut Machine<ReplyTo>) -> Vec<StoreRequest<ReplyTo>> {
         let mut questions = Vec::new();
-        // Read once for all.
-        let mut now = None;
         while let Some(output) = machine.poll_output() {
             match output {
-                Output::Reply { to, reply } => to.mailbox.send(Mail::Reply(to.slot, reply)),
+                Output::Reply { to, reply } => reply_to(machine, to, reply),
                 Output::Append {
                     lease,
                     entry,
@@ -274,7 +273,7 @@ impl Service {
                     let pending = PendingTicket {
                         ticket: Some(ticket),
                         requests: self.stats.store.clone(),
-                        began: *now.get_or_insert_with(time::Instant::now),
+                        began: wakes::now(),
                     };
                     let done = Box::new(move |result| pending.complete(result));
                     self.store.append(&lease, entry, done);
@@ -351,6 +350,18 @@ impl Service {
     }
 }
 
+/// Sends a reply, and those behind it that have the same mailbox.
+fn reply_to(machine: &mut Machine<ReplyTo>, to: ReplyTo, reply: Reply) {
+    let mailbox = to.mailbox;
+    let mut first = Some(Mail::Reply(to.slot, reply));
+    mailbox.send_all(|| {
+        first.take().or_else(|| {
+            let (to, reply) = machine.poll_reply(|to| Arc::ptr_eq(&to.mailbox, &mailbox))?;
+            Some(Mail::Reply(to.slot, reply))
+        })
+    });
+}
+
 /// The ticket of an append that the store has. A store that drops its callback without a call, as
 /// one does that a bug ends, has answered too.
 struct PendingTicket {
@@ -366,7 +377,7 @@ impl PendingTicket {
 
     fn send(&mut self, result: Result<Dlsn, StoreError>) {
         if let Some(ticket) = self.ticket.take() {
-            let took = self.began.elapsed();
+            let took = wakes::now() - self.began;
             let error = result.as_ref().err();
             self.requests.answered(StoreOperation::Append, took, error);
             let mailbox = ticket.to.mailbox.clone();

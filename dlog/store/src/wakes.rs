@@ -1,28 +1,48 @@
 //! Wakers that are called together: a batch of the journal answers many callers of one connection,
 //! and each waker that a thread calls while it answers the others costs that connection a turn of
-//! its task and, if its thread sleeps, a system call.
+//! its task and, if its thread sleeps, a system call. What is answered together is answered at one
+//! time, so that the clock is read once for it.
 
 use core::cell::RefCell;
 use core::task::Waker;
 
+use tokio::time::Instant;
+
 std::thread_local! {
-    /// The wakers of this thread's innermost [`together`]; `None` outside of one.
-    static COLLECTED: RefCell<Option<Vec<Waker>>> = const { RefCell::new(None) };
+    /// This thread's innermost [`together`]; `None` outside of one.
+    static COLLECTED: RefCell<Option<Collected>> = const { RefCell::new(None) };
+}
+
+#[derive(Default)]
+struct Collected {
+    wakers: Vec<Waker>,
+    /// Time of the work, once it was asked for.
+    now: Option<Instant>,
 }
 
 /// Does `work`; wakers that it passes to [`wake`] are called behind it, also if it panics.
 pub fn together<R>(work: impl FnOnce() -> R) -> R {
     let _scope = Scope {
-        outer: COLLECTED.replace(Some(Vec::new())),
+        outer: COLLECTED.replace(Some(Collected::default())),
     };
     work()
+}
+
+/// Returns the time: in the work of [`together`] the same each time, which is that of the first
+/// call.
+#[must_use]
+pub fn now() -> Instant {
+    COLLECTED.with_borrow_mut(|collected| match collected {
+        Some(collected) => *collected.now.get_or_insert_with(Instant::now),
+        None => Instant::now(),
+    })
 }
 
 /// Calls a waker, now or behind the work of [`together`].
 pub fn wake(waker: Waker) {
     let now = COLLECTED.with_borrow_mut(|collected| match collected {
-        Some(wakers) => {
-            wakers.push(waker);
+        Some(collected) => {
+            collected.wakers.push(waker);
             None
         }
         None => Some(waker),
@@ -33,13 +53,13 @@ pub fn wake(waker: Waker) {
 }
 
 struct Scope {
-    outer: Option<Vec<Waker>>,
+    outer: Option<Collected>,
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
         let collected = COLLECTED.replace(self.outer.take());
-        for waker in collected.into_iter().flatten() {
+        for waker in collected.into_iter().flat_map(|it| it.wakers) {
             waker.wake();
         }
     }
@@ -79,6 +99,17 @@ mod tests {
         assert_eq!(count.seen(), 2);
         wake(count.clone().into());
         assert_eq!(count.seen(), 3);
+    }
+
+    #[test]
+    fn time_stands_still_in_the_work_and_goes_on_outside_of_it() {
+        let first = together(|| {
+            let first = now();
+            while Instant::now() == first {}
+            assert_eq!(now(), first);
+            first
+        });
+        assert!(now() > first);
     }
 
     #[test]

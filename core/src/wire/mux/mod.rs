@@ -15,6 +15,8 @@ mod contexts;
 mod dispatch;
 mod frame;
 #[cfg(feature = "std")]
+mod requests;
+#[cfg(feature = "std")]
 mod server;
 
 pub use calls::{Call, FinishedCall};

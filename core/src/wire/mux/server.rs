@@ -1,6 +1,4 @@
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
+use super::requests::Requests;
 use super::{Contexts, Frame, INIT_CHECK, InitHeaders, Message, Status, Tag};
 use crate::wire::DecodeError;
 
@@ -18,7 +16,7 @@ use crate::wire::DecodeError;
 /// Bounded: its user decides how many requests are in flight.
 #[derive(Debug)]
 pub struct Server<T> {
-    requests: BTreeMap<Tag, (RequestKind, T)>,
+    requests: Requests<(RequestKind, T)>,
     /// True once the client was sent `Tdrain`. It may have sent requests before it reads that.
     asked: bool,
     /// True once the client agreed, or its time for that is over: no requests follow.
@@ -93,7 +91,7 @@ impl<T> Server<T> {
     #[must_use]
     pub const fn new(refusal: &'static str) -> Self {
         Self {
-            requests: BTreeMap::new(),
+            requests: Requests::new(),
             asked: false,
             agreed: false,
             refuses: false,
@@ -156,7 +154,7 @@ impl<T> Server<T> {
 
     fn admit<'a>(&self, request: ReceivedRequest<'a>) -> Result<ServerEvent<'a>, ServerError> {
         let tag = request.tag;
-        if self.requests.contains_key(&tag) {
+        if self.requests.get(tag).is_some() {
             return Err(ServerError::TagInUse(tag));
         }
         let refused = if tag == Tag::ZERO {
@@ -177,28 +175,25 @@ impl<T> Server<T> {
     /// If its tag is in use: [`handle_frame`](Self::handle_frame) did not return this request, or
     /// it was kept before.
     pub fn start(&mut self, tag: Tag, kind: RequestKind, request: T) {
-        let Entry::Vacant(vacant) = self.requests.entry(tag) else {
-            panic!("tag {tag} is in use");
-        };
-        vacant.insert((kind, request));
+        let earlier = self.requests.insert(tag, (kind, request));
+        assert!(earlier.is_none(), "tag {tag} is in use");
     }
 
     /// Removes a request, because its reply is sent now. Returns `None` if the tag is not in use.
     pub fn finish(&mut self, tag: Tag) -> Option<(RequestKind, T)> {
-        self.requests.remove(&tag)
+        self.requests.remove(tag)
     }
 
     /// Returns the request with this tag, or `None` if the tag is not in use.
     #[must_use]
     pub fn request(&self, tag: Tag) -> Option<&T> {
-        self.requests.get(&tag).map(|(_, request)| request)
+        self.requests.get(tag).map(|(_, request)| request)
     }
 
     /// Returns all requests in flight, in the order of their tags.
     pub fn requests(&self) -> impl Iterator<Item = (Tag, &T)> {
-        self.requests
-            .iter()
-            .map(|(tag, (_, request))| (*tag, request))
+        let kept = self.requests.iter();
+        kept.map(|(tag, (_, request))| (tag, request))
     }
 
     /// Begins to drain. Returns the frame that asks the client to send no more requests, or `None`

@@ -33,6 +33,8 @@ pub(super) struct Dispatcher {
     /// Requests that the service works on, and the bytes of their frames.
     pub(super) in_flight: Usage,
     pub(super) clock_skew: ClockSkewEstimate,
+    /// Time of day at which the frames came that are handled now. `None`: not read yet.
+    pub(super) unix_nanos: Option<u64>,
 }
 
 /// A request that the service works on.
@@ -171,7 +173,9 @@ impl Dispatcher {
             return Ok(None);
         };
         let (unix_nanos, max_skew, idle) = (
-            self.service.unix_nanos(),
+            *self
+                .unix_nanos
+                .get_or_insert_with(|| self.service.unix_nanos()),
             self.service.max_clock_skew,
             self.in_flight.requests == 0,
         );

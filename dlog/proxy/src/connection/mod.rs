@@ -36,6 +36,7 @@ use super::service::Service;
 use distributedlog_store::frames::{FrameReader, FrameWriter, NextFrame, OutputLimits};
 use distributedlog_store::log_limit::{Admitted, LogKind};
 use distributedlog_store::peer_protocol::{FIRST_BYTES, PeerProtocol, http_refusal};
+use distributedlog_store::wakes;
 
 /// Limits of unsent replies. Above them no requests are taken from the connection, so that a peer
 /// which does not read cannot make replies pile up.
@@ -145,6 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 peer,
                 in_flight: Usage::default(),
                 clock_skew: ClockSkewEstimate::default(),
+                unix_nanos: None,
             },
         }
     }
@@ -184,10 +186,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let any = !mail.is_empty();
         if any {
             let service = self.dispatcher.service.clone();
-            service.take_appended(service.now(), &mut mail);
-            for message in mail.drain(..) {
-                self.handle_mail(message);
-            }
+            wakes::together(|| {
+                service.take_appended(service.now(), &mut mail);
+                for message in mail.drain(..) {
+                    self.handle_mail(message);
+                }
+            });
         }
         self.mail = mail;
         any
@@ -269,8 +273,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             || self.output.is_full()
     }
 
-    /// Handles all whole frames, until the connection is blocked.
+    /// Handles all whole frames, until the connection is blocked. They have come at one time.
     fn handle_frames(&mut self) {
+        self.dispatcher.unix_nanos = None;
+        wakes::together(|| self.handle_each_frame());
+    }
+
+    fn handle_each_frame(&mut self) {
         while !self.is_blocked() && self.stream.is_some() {
             if let Session::Unknown = self.session {
                 match self.detect_protocol() {

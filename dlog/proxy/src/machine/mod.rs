@@ -215,6 +215,19 @@ impl<O: Clone> Machine<O> {
         self.outputs.pop_front()
     }
 
+    /// Returns the next output if it is a reply to an address that `is_wanted`.
+    pub(crate) fn poll_reply(&mut self, is_wanted: impl FnOnce(&O) -> bool) -> Option<(O, Reply)> {
+        let next = self.outputs.front()?;
+        if !matches!(next, Output::Reply { to, .. } if is_wanted(to)) {
+            return None;
+        }
+        if let Some(Output::Reply { to, reply }) = self.outputs.pop_front() {
+            Some((to, reply))
+        } else {
+            unreachable!("it was just looked at")
+        }
+    }
+
     /// Takes a request. Returns its id if it waits in a stream's queue, at least in part.
     pub(crate) fn handle_call(
         &mut self,

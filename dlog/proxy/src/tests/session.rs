@@ -476,3 +476,33 @@ async fn a_client_that_closes_its_sending_side_gets_the_answers_to_all_it_has_se
     mux.closed().await;
     framed.closed().await;
 }
+
+/// A time of day that does not pass, and counts who asks for it.
+#[derive(Debug, Default)]
+struct CountingClock(core::sync::atomic::AtomicU64);
+
+impl crate::WallClock for CountingClock {
+    fn unix_nanos(&self) -> u64 {
+        self.0.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        (NOW * SECOND) as u64
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_day_is_read_once_for_frames_that_come_together() {
+    let clock = std::sync::Arc::new(CountingClock::default());
+    let (proxy, _) = start(settings().wall_clock(clock.clone())).await;
+    let mut client = Raw::connect(&proxy).await;
+    let deadline = deadline(0, 1);
+    let frames: Vec<u8> = (2..52)
+        .flat_map(|tag| dispatch(tag, &[Context::deadline(&deadline)], &write("s", b"x")))
+        .collect();
+    client.send(&frames).await;
+    for _ in 2..52 {
+        let (_, answer) = client.heard().await;
+        assert!(answer.starts_with("200 at "), "{answer}");
+    }
+    let readings = clock.0.load(core::sync::atomic::Ordering::Relaxed);
+    // They may come in a few parts.
+    assert!((1..10).contains(&readings), "{readings} readings for 50 requests");
+}
