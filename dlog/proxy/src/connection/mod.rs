@@ -15,6 +15,7 @@ use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ pub(super) struct Connection<S> {
     /// True if bytes were written that the stream may still buffer, as TLS does.
     unflushed: bool,
     /// Messages taken from the mailbox. Empty between polls, kept for its memory.
-    mail: Vec<Mail>,
+    mail: VecDeque<Mail>,
     timers: ConnectionTimers,
     thriftmux: bool,
     limit: Usage,
@@ -129,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             ),
             output: FrameWriter::new(OUTPUT_LIMITS, Some(service.bounds.replies.clone())),
             unflushed: false,
-            mail: Vec::new(),
+            mail: VecDeque::new(),
             timers: ConnectionTimers::new(settings),
             thriftmux: settings.thriftmux,
             limit: Usage {
@@ -185,12 +186,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.dispatcher.mailbox.receive(cx, &mut mail);
         let any = !mail.is_empty();
         if any {
-            let service = self.dispatcher.service.clone();
             wakes::together(|| {
-                service.take_appended(service.now(), &mut mail);
-                for message in mail.drain(..) {
-                    self.handle_mail(message);
-                }
+                mail.drain(..)
+                    .for_each(|message| self.handle_mail(message));
             });
         }
         self.mail = mail;
@@ -199,7 +197,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn handle_mail(&mut self, message: Mail) {
         match message {
-            Mail::Appended(..) => unreachable!("the service took them"),
             Mail::Reply(slot, reply) => match &mut self.session {
                 Session::Mux(session) => {
                     session.handle_reply(slot, &reply, &mut self.dispatcher, &mut self.output)
@@ -536,7 +533,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input.rest();
         if self.dispatcher.in_flight.requests == 0 {
             self.output.rest();
-            self.mail = Vec::new();
+            self.mail = VecDeque::new();
         }
     }
 }

@@ -10,7 +10,6 @@ mod catalogue;
 mod client;
 mod cors;
 mod details;
-mod dispatcher;
 mod guard;
 mod line;
 mod openapi;
@@ -18,6 +17,7 @@ mod operator;
 mod overview;
 #[cfg_attr(not(feature = "page"), path = "no_page.rs")]
 mod page;
+mod pending_reply;
 mod position;
 mod problem;
 mod query;
@@ -35,7 +35,6 @@ mod tail;
 mod tests;
 mod token;
 
-use core::pin::pin;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -59,8 +58,8 @@ use super::service::Service;
 use super::stats::{AnsweredRequest, RequestOutcome, is_repeated};
 use catalogue::Catalogue;
 use client::{ClientEnd, ClientWatch};
-use dispatcher::HttpDispatcher;
 use guard::HttpPort;
+use pending_reply::PendingReply;
 use route::Route;
 
 /// Time for which a request may still start whose client has closed its sending side. Most clients
@@ -72,7 +71,6 @@ const CLOSED_CLIENT_GRACE: Duration = Duration::from_secs(1);
 struct HttpState {
     service: Arc<Service>,
     settings: Arc<Settings>,
-    dispatcher: HttpDispatcher,
     phase: watch::Sender<ServerPhase>,
     catalogue: Catalogue,
 }
@@ -89,7 +87,6 @@ enum ServerPhase {
 impl HttpState {
     fn new(service: Arc<Service>, settings: Arc<Settings>) -> Self {
         Self {
-            dispatcher: HttpDispatcher::new(service.clone()),
             phase: watch::Sender::new(ServerPhase::Serving),
             catalogue: Catalogue::default(),
             service,
@@ -114,13 +111,13 @@ impl HttpState {
         client: &ClientWatch,
     ) -> Reply {
         let (since, size) = (self.service.now(), action.payload_bytes());
-        let mut reply = pin!(self.dispatcher.dispatch(terms, action));
+        let mut pending = PendingReply::of(&self.service, terms, action);
         let reply = tokio::select! {
             biased;
-            reply = &mut reply => reply,
+            reply = pending.wait() => reply,
             () = self.gone(client) => {
-                reply.discard();
-                reply.await
+                pending.discard();
+                pending.wait().await
             }
         };
         self.count(request, size, since, &reply);
