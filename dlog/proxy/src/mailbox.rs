@@ -42,14 +42,42 @@ pub(super) struct Queue<T>(Mutex<QueueState<T>>);
 struct QueueState<T> {
     messages: VecDeque<T>,
     waker: Option<Waker>,
+    /// Number of [claims](Claim).
+    claims: usize,
 }
+
+/// The right of a thread to take the messages that are sent while it lasts: the task is not woken
+/// for them. Dropping it wakes the task if any are left.
+#[derive(Debug)]
+pub(super) struct Claim<'a, T>(&'a Queue<T>);
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self(Mutex::new(QueueState {
             messages: VecDeque::new(),
             waker: None,
+            claims: 0,
         }))
+    }
+}
+
+impl<T> Claim<'_, T> {
+    /// Takes all messages.
+    pub(super) fn take(&self) -> VecDeque<T> {
+        mem::take(&mut self.0.lock().messages)
+    }
+}
+
+impl<T> Drop for Claim<'_, T> {
+    fn drop(&mut self) {
+        let waker = {
+            let mut state = self.0.lock();
+            state.claims -= 1;
+            state.waker_for_messages()
+        };
+        if let Some(waker) = waker {
+            wakes::wake(waker);
+        }
     }
 }
 
@@ -70,11 +98,22 @@ impl<T> Queue<T> {
         let waker = {
             let mut state = self.lock();
             state.messages.extend(core::iter::from_fn(next));
-            state.waker.take()
+            state.waker_for_messages()
         };
         if let Some(waker) = waker {
             wakes::wake(waker);
         }
+    }
+
+    /// Claims the messages that are sent until the claim is dropped.
+    pub(super) fn claim(&self) -> Claim<'_, T> {
+        self.lock().claims += 1;
+        Claim(self)
+    }
+
+    /// Forgets the task that waits, because it looks for messages before it waits again.
+    pub(super) fn forget_waker(&self) {
+        self.lock().waker = None;
     }
 
     /// Enqueues messages before all others, which they were before they were taken.
@@ -134,6 +173,12 @@ impl<T> Queue<T> {
 }
 
 impl<T> QueueState<T> {
+    /// Returns the waker to call if there are messages for the task.
+    fn waker_for_messages(&mut self) -> Option<Waker> {
+        let is_for_task = self.claims == 0 && !self.messages.is_empty();
+        self.waker.take_if(|_| is_for_task)
+    }
+
     fn register(&mut self, cx: &Context<'_>) {
         let known = self.waker.as_ref();
         if !known.is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -145,6 +190,36 @@ impl<T> QueueState<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Default)]
+    struct Wakes(core::sync::atomic::AtomicUsize);
+
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_is_woken_for_what_a_claim_leaves_and_not_for_what_it_takes() {
+        let (queue, wakes) = (Queue::default(), Arc::new(Wakes::default()));
+        let count = || wakes.0.load(core::sync::atomic::Ordering::Relaxed);
+        let waker = Waker::from(wakes.clone());
+        let cx = &Context::from_waker(&waker);
+        let mut received = VecDeque::new();
+        queue.receive(cx, &mut received);
+        let claim = queue.claim();
+        queue.send(1);
+        assert_eq!(claim.take(), [1]);
+        drop(claim);
+        assert_eq!(count(), 0);
+        let claim = queue.claim();
+        queue.send(2);
+        drop(claim);
+        assert_eq!(count(), 1);
+        queue.receive(cx, &mut received);
+        assert_eq!(received, [2]);
+    }
 
     #[test]
     fn what_is_put_back_comes_before_what_was_sent_meanwhile() {

@@ -14,8 +14,8 @@ use tokio::time;
 use super::access::Access;
 use super::bounds::Bounds;
 use super::machine::{
-    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply,
-    StoreRequest, Ticket, Usage, WriteRate, location_of,
+    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply, StoreRequest,
+    Ticket, Usage, WriteRate, location_of,
 };
 use super::mailbox::{Mail, Queue, ReplyTo};
 use super::stats::{MachineStats, Stats, StreamsPage};
@@ -114,13 +114,44 @@ impl Service {
     }
 
     /// Passes a request to the machine. Returns its id while it waits in a queue, `None` if it was
-    /// started or answered.
+    /// started or answered. The thread may wait for the disk.
     pub(super) fn call(
         self: &Arc<Self>,
         now: Instant,
         call: Call<'_, ReplyTo>,
     ) -> Option<QueuedRequestId> {
-        self.with(|machine| machine.handle_call(now, call))
+        let (id, has_appended) = self.call_later(now, call);
+        if has_appended {
+            self.flush();
+        }
+        id
+    }
+
+    /// Does the same as [`call`](Self::call), but leaves what it appends, if it does, to the
+    /// [`flush`](Self::flush) that the caller calls soon.
+    pub(super) fn call_later(
+        self: &Arc<Self>,
+        now: Instant,
+        call: Call<'_, ReplyTo>,
+    ) -> (Option<QueuedRequestId>, bool) {
+        self.with_later(|machine| machine.handle_call(now, call))
+    }
+
+    /// Has the store write what was appended, if it likes on this thread. What it completes there
+    /// is passed to the machine at once, without a change of threads.
+    pub(super) fn flush(self: &Arc<Self>) {
+        let claim = self.completions.claim();
+        self.store.flush(true);
+        let mut completed = claim.take();
+        drop(claim);
+        if !completed.is_empty() {
+            self.take_completed(&mut completed);
+        }
+    }
+
+    /// Has the store write what was appended, on a thread of its own.
+    pub(super) fn flush_elsewhere(&self) {
+        self.store.flush(false);
     }
 
     /// Starts the machine's executor: it passes what the store completed to the machine, as long as
@@ -250,7 +281,17 @@ impl Service {
 
     /// Calls the machine, then carries out its outputs.
     fn with<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine<ReplyTo>) -> R) -> R {
-        let (result, questions) = {
+        let (result, has_appended) = self.with_later(work);
+        if has_appended {
+            self.flush_elsewhere();
+        }
+        result
+    }
+
+    /// Does the same as [`with`](Self::with), but leaves the flush to the caller if it returns
+    /// true: something was appended.
+    fn with_later<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine<ReplyTo>) -> R) -> (R, bool) {
+        let (result, (questions, has_appended)) = {
             // A panic in here is a bug of ours in one request: a poisoned lock must not fail all
             // others.
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
@@ -265,7 +306,7 @@ impl Service {
             (result, self.carry_out(&mut machine))
         };
         self.ask_all(questions);
-        result
+        (result, has_appended)
     }
 
     // Not part of `with`: its type parameter would become a part of the closure in `ask`, and that
@@ -277,9 +318,10 @@ impl Service {
         }
     }
 
-    /// Sends replies and appends, and returns the other requests to the store.
-    fn carry_out(&self, machine: &mut Machine<ReplyTo>) -> Vec<StoreRequest<ReplyTo>> {
-        let mut questions = Vec::new();
+    /// Sends replies and appends. Returns the other requests to the store, and true if there were
+    /// appends.
+    fn carry_out(&self, machine: &mut Machine<ReplyTo>) -> (Vec<StoreRequest<ReplyTo>>, bool) {
+        let (mut questions, mut has_appended) = (Vec::new(), false);
         while let Some(output) = machine.poll_output() {
             match output {
                 Output::Reply { to, reply } => reply_to(machine, to, reply),
@@ -295,12 +337,13 @@ impl Service {
                         began: wakes::now(),
                     };
                     let done = Box::new(move |result| pending.complete(result));
-                    self.store.append(&lease, entry, done);
+                    self.store.append_later(&lease, entry, done);
+                    has_appended = true;
                 }
                 Output::Request(question) => questions.push(question),
             }
         }
-        questions
+        (questions, has_appended)
     }
 
     /// Sends a request to the store in a task of its own, and its reply to the machine.

@@ -23,14 +23,13 @@ use distributedlog::wire::FrameTooLarge;
 use distributedlog::wire::Protocol;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use self::clock_skew::ClockSkewEstimate;
 use self::dispatch::Dispatcher;
 use self::framed::FramedSession;
 use self::mux::MuxSession;
 pub(super) use self::timers::min_taken;
 use self::timers::{AwaitedEvents, ConnectionTimers, ExpiredTimeout};
 use super::Settings;
-use super::access::{Caller, Principal};
+use super::access::Principal;
 use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
@@ -140,15 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             reading_ended: false,
             draining: false,
             end: ConnectionEnd::Finished,
-            dispatcher: Dispatcher {
-                caller: Caller::new(&service.access, principal),
-                service,
-                mailbox,
-                peer,
-                in_flight: Usage::default(),
-                clock_skew: ClockSkewEstimate::default(),
-                unix_nanos: None,
-            },
+            dispatcher: Dispatcher::new(service, mailbox, (peer, principal)),
         }
     }
 
@@ -167,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let mut progress = self.take_mail(cx);
             progress |= self.read(cx);
-            self.handle_frames();
+            progress |= self.handle_frames();
             progress |= self.write(cx);
             if self.is_done() {
                 ready!(self.poll_shutdown(cx));
@@ -187,8 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let any = !mail.is_empty();
         if any {
             wakes::together(|| {
-                mail.drain(..)
-                    .for_each(|message| self.handle_mail(message));
+                mail.drain(..).for_each(|message| self.handle_mail(message));
             });
         }
         self.mail = mail;
@@ -271,9 +261,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Handles all whole frames, until the connection is blocked. They have come at one time.
-    fn handle_frames(&mut self) {
+    /// Returns true if there may be mail of them.
+    fn handle_frames(&mut self) -> bool {
         self.dispatcher.unix_nanos = None;
         wakes::together(|| self.handle_each_frame());
+        // Behind them all, so that one sync is for them all.
+        self.dispatcher.flush()
     }
 
     fn handle_each_frame(&mut self) {
