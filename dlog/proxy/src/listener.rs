@@ -10,6 +10,7 @@ use super::connection::{Connection, ConnectionEnd};
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
 use super::stats::RaisedGauge;
+use super::supervise::MailboxGuard;
 use super::{ServerCertificate, Settings};
 use distributedlog_store::log_limit::{Admitted, LOG_INTERVAL, LogKind};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
@@ -164,6 +165,10 @@ pub(super) async fn accept(
         let (service, settings) = (service.clone(), settings.clone());
         tokio::spawn(async move {
             let _open = RaisedGauge::new(&service.stats.connections);
+            let _mail = MailboxGuard {
+                service: service.clone(),
+                mailbox: mailbox.clone(),
+            };
             serve(stream, peer, mailbox, &service, &settings, registered).await;
             drop(descriptor);
         });

@@ -69,7 +69,7 @@ impl Proxy {
         let settings = Arc::new(settings);
         let watched_store = store.clone();
         let service = Arc::new(Service::new(owner.clone(), &settings, store));
-        service.start((http, stats));
+        let _ = service.http_ports.set((http, stats));
         let faults = settings.faults.then(|| FaultInjector::new(service.clone()));
         let connections = Arc::new(Connections::default());
         let accepting = tokio::spawn(accept(

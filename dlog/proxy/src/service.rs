@@ -2,24 +2,22 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use distributedlog::{Dlsn, Instant};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio::time;
 
 use super::access::Access;
 use super::bounds::Bounds;
 use super::machine::{
-    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply, StoreRequest,
-    Ticket, Usage, WriteRate, location_of,
+    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply,
+    StoreRequest, Ticket, Usage, WriteRate, location_of,
 };
-use super::mailbox::{Mail, Queue, ReplyTo};
+use super::mailbox::{Mail, ReplyTo};
 use super::stats::{MachineStats, Stats, StreamsPage};
-use super::supervise::{keep_running, panic_text};
+use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
 use distributedlog_store::log_limit::{Admitted, LogKind, LogLimits};
 use distributedlog_store::metrics::{RequestMetrics, StoreOperation};
@@ -29,7 +27,7 @@ use distributedlog_store::{LogStore, Owner, StoreError, StoreHealth, StreamName,
 ///
 /// There is one lock, around the machine. Appends are handed to the store while it is held, so that
 /// entries reach the store in the machine's order; the store never blocks there, and its callbacks
-/// take no lock of ours but that of the completions, which one task passes to the machine.
+/// take no lock of ours but a mailbox's.
 pub(super) struct Service {
     machine: Mutex<Machine<ReplyTo>>,
     store: Arc<dyn LogStore>,
@@ -44,12 +42,9 @@ pub(super) struct Service {
     pub(super) access: Access,
     pub(super) bounds: Bounds,
     /// Addresses of the HTTP port and of the stats port, for clients that took this one for them.
-    http_ports: OnceLock<(Option<SocketAddr>, Option<SocketAddr>)>,
+    pub(super) http_ports: OnceLock<(Option<SocketAddr>, Option<SocketAddr>)>,
     /// Bounds the log lines that clients can cause.
     pub(super) log_limits: LogLimits,
-    /// Appends that the store has completed, for the executor.
-    completions: Arc<Queue<Completed>>,
-    executor: OnceLock<AbortHandle>,
     /// Notified whenever the store has answered: closing waits for it.
     changed: Notify,
     /// Notified when work is enqueued whose deadline comes before all others.
@@ -93,8 +88,6 @@ impl Service {
             bounds: Bounds::new(settings),
             http_ports: OnceLock::new(),
             log_limits: LogLimits::default(),
-            completions: Arc::default(),
-            executor: OnceLock::new(),
             changed: Notify::new(),
             earlier: Notify::new(),
             started: time::Instant::now(),
@@ -114,70 +107,27 @@ impl Service {
     }
 
     /// Passes a request to the machine. Returns its id while it waits in a queue, `None` if it was
-    /// started or answered. The thread may wait for the disk.
+    /// started or answered.
     pub(super) fn call(
         self: &Arc<Self>,
         now: Instant,
         call: Call<'_, ReplyTo>,
     ) -> Option<QueuedRequestId> {
-        let (id, has_appended) = self.call_later(now, call);
-        if has_appended {
-            self.flush();
+        self.with(|machine| machine.handle_call(now, call))
+    }
+
+    /// Passes all completed appends among the messages to the machine, and leaves the other
+    /// messages.
+    pub(super) fn take_appended(self: &Arc<Self>, now: Instant, mail: &mut Vec<Mail>) {
+        if !mail.iter().any(|mail| matches!(mail, Mail::Appended(..))) {
+            return;
         }
-        id
-    }
-
-    /// Does the same as [`call`](Self::call), but leaves what it appends, if it does, to the
-    /// [`flush`](Self::flush) that the caller calls soon.
-    pub(super) fn call_later(
-        self: &Arc<Self>,
-        now: Instant,
-        call: Call<'_, ReplyTo>,
-    ) -> (Option<QueuedRequestId>, bool) {
-        self.with_later(|machine| machine.handle_call(now, call))
-    }
-
-    /// Has the store write what was appended, if it likes on this thread. What it completes there
-    /// is passed to the machine at once, without a change of threads.
-    pub(super) fn flush(self: &Arc<Self>) {
-        let claim = self.completions.claim();
-        self.store.flush(true);
-        let mut completed = claim.take();
-        drop(claim);
-        if !completed.is_empty() {
-            self.take_completed(&mut completed);
-        }
-    }
-
-    /// Has the store write what was appended, on a thread of its own.
-    pub(super) fn flush_elsewhere(&self) {
-        self.store.flush(false);
-    }
-
-    /// Starts the machine's executor: it passes what the store completed to the machine, as long as
-    /// the service exists. The addresses are those of HTTP and of the stats.
-    pub(super) fn start(self: &Arc<Self>, http_ports: (Option<SocketAddr>, Option<SocketAddr>)) {
-        let _ = self.http_ports.set(http_ports);
-        let (service, completions) = (Arc::downgrade(self), self.completions.clone());
-        let execute = move || execute(service.clone(), completions.clone());
-        let task = tokio::spawn(async move { keep_running("completions", execute).await });
-        let _ = self.executor.set(task.abort_handle());
-    }
-
-    /// Passes completed appends to the machine, under one lock. Connections are woken behind them.
-    /// A panic loses the one at hand and no other.
-    fn take_completed(self: &Arc<Self>, completed: &mut VecDeque<Completed>) {
-        let left = LeftCompletions {
-            completions: &self.completions,
-            left: completed,
-        };
-        wakes::together(|| {
-            let now = self.now();
-            self.with(|machine| {
-                while let Some((ticket, result)) = left.left.pop_front() {
+        self.with(|machine| {
+            for mail in mail.extract_if(.., |mail| matches!(mail, Mail::Appended(..))) {
+                if let Mail::Appended(ticket, result) = mail {
                     machine.handle_appended(now, ticket, result);
                 }
-            });
+            }
         });
         self.changed.notify_waiters();
     }
@@ -281,17 +231,7 @@ impl Service {
 
     /// Calls the machine, then carries out its outputs.
     fn with<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine<ReplyTo>) -> R) -> R {
-        let (result, has_appended) = self.with_later(work);
-        if has_appended {
-            self.flush_elsewhere();
-        }
-        result
-    }
-
-    /// Does the same as [`with`](Self::with), but leaves the flush to the caller if it returns
-    /// true: something was appended.
-    fn with_later<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine<ReplyTo>) -> R) -> (R, bool) {
-        let (result, (questions, has_appended)) = {
+        let (result, questions) = {
             // A panic in here is a bug of ours in one request: a poisoned lock must not fail all
             // others.
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,9 +246,10 @@ impl Service {
             (result, self.carry_out(&mut machine))
         };
         self.ask_all(questions);
-        (result, has_appended)
+        result
     }
 
+    /// Puts each question to the store, and its answer to the machine.
     // Not part of `with`: its type parameter would become a part of the closure in `ask`, and that
     // a type parameter of the next `with`, without end.
     /// Sends each request to the store, and its reply to the machine.
@@ -318,10 +259,9 @@ impl Service {
         }
     }
 
-    /// Sends replies and appends. Returns the other requests to the store, and true if there were
-    /// appends.
-    fn carry_out(&self, machine: &mut Machine<ReplyTo>) -> (Vec<StoreRequest<ReplyTo>>, bool) {
-        let (mut questions, mut has_appended) = (Vec::new(), false);
+    /// Sends replies and appends, and returns the other requests to the store.
+    fn carry_out(&self, machine: &mut Machine<ReplyTo>) -> Vec<StoreRequest<ReplyTo>> {
+        let mut questions = Vec::new();
         while let Some(output) = machine.poll_output() {
             match output {
                 Output::Reply { to, reply } => reply_to(machine, to, reply),
@@ -332,18 +272,16 @@ impl Service {
                 } => {
                     let pending = PendingTicket {
                         ticket: Some(ticket),
-                        completions: self.completions.clone(),
                         requests: self.stats.store.clone(),
                         began: wakes::now(),
                     };
                     let done = Box::new(move |result| pending.complete(result));
-                    self.store.append_later(&lease, entry, done);
-                    has_appended = true;
+                    self.store.append(&lease, entry, done);
                 }
                 Output::Request(question) => questions.push(question),
             }
         }
-        (questions, has_appended)
+        questions
     }
 
     /// Sends a request to the store in a task of its own, and its reply to the machine.
@@ -424,51 +362,10 @@ fn reply_to(machine: &mut Machine<ReplyTo>, to: ReplyTo, reply: Reply) {
     });
 }
 
-impl Drop for Service {
-    fn drop(&mut self) {
-        if let Some(executor) = self.executor.get() {
-            executor.abort();
-        }
-    }
-}
-
-/// An append that the store completed.
-type Completed = (Ticket<ReplyTo>, Result<Dlsn, StoreError>);
-
-/// Passes completed appends to the machine.
-///
-/// The queue needs no bound of its own: each belongs to a request, and the machine bounds those.
-async fn execute(service: Weak<Service>, completions: Arc<Queue<Completed>>) {
-    let mut completed = VecDeque::new();
-    loop {
-        completions.all(&mut completed).await;
-        let Some(service) = service.upgrade() else {
-            return;
-        };
-        service.take_completed(&mut completed);
-    }
-}
-
-/// Completed appends that the machine has not taken yet. Those that a panic leaves return to the
-/// queue: the machine waits for each, and with it all clients of its stream.
-struct LeftCompletions<'a> {
-    completions: &'a Queue<Completed>,
-    left: &'a mut VecDeque<Completed>,
-}
-
-impl Drop for LeftCompletions<'_> {
-    fn drop(&mut self) {
-        if !self.left.is_empty() {
-            self.completions.put_back(self.left);
-        }
-    }
-}
-
 /// The ticket of an append that the store has. A store that drops its callback without a call, as
 /// one does that a bug ends, has answered too.
 struct PendingTicket {
     ticket: Option<Ticket<ReplyTo>>,
-    completions: Arc<Queue<Completed>>,
     requests: Arc<RequestMetrics>,
     began: time::Instant,
 }
@@ -483,7 +380,8 @@ impl PendingTicket {
             let took = wakes::now() - self.began;
             let error = result.as_ref().err();
             self.requests.answered(StoreOperation::Append, took, error);
-            self.completions.send((ticket, result));
+            let mailbox = ticket.to.mailbox.clone();
+            mailbox.send(Mail::Appended(ticket, result));
         }
     }
 }

@@ -23,10 +23,6 @@ distributedlog::seeded_bugs! {
     RepairForgetsAnEntry = "repair-forgets-an-entry";
     /// What a process finds when it starts is built on before its name is durable.
     FoundNameNotSynced = "found-name-not-synced";
-    /// The journal is written and not synced.
-    JournalIsNotSynced = "journal-is-not-synced";
-    /// A caller's thread commits although another one is at it.
-    CommitsOutOfTurn = "commits-out-of-turn";
     /// A backup's volumes get durable names in any order.
     BackupNamesInAnyOrder = "backup-names-in-any-order";
 }

@@ -24,9 +24,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// Callback of [`LogStore::append`]. Called once, with the position of the entry's first record
 /// when the entry is durable, or with the error.
 ///
-/// Runs on the store's own thread, or on a caller's: inside [`LogStore::flush`] if that may block,
-/// inside [`LogStore::append`] if the entry is refused at once. It must pass the result on and
-/// return without blocking, and the caller must not hold a lock that it takes.
+/// Runs on the store's own thread, or inside [`LogStore::append`] on the caller's if the entry is
+/// refused at once. It must pass the result on and return without blocking, and the caller must not
+/// hold a lock that it takes.
 pub type AppendDone = Box<dyn FnOnce(Result<Dlsn, StoreError>) + Send>;
 
 /// Durable storage of log streams. All methods may be called from any thread.
@@ -119,20 +119,6 @@ pub trait LogStore: Send + Sync + 'static {
     /// or [`StoreError::Overloaded`] if too many appends are waiting. After [`StoreError::Io`] and
     /// [`StoreError::Disconnected`] it is unknown whether the entry was written.
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone);
-
-    /// Appends like [`append`](Self::append). The store may wait for further entries until
-    /// [`flush`](Self::flush), which the caller must call soon: entries that are appended so
-    /// become durable together where that is cheaper. This default does not wait.
-    fn append_later(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        self.append(lease, entry, done);
-    }
-
-    /// Ends the wait of [`append_later`](Self::append_later). With `may_block` the store may do its
-    /// work on the caller's thread if that is idle otherwise, wait for the disk in it, and call
-    /// `done` there: the caller holds no lock that `done` takes. This default does nothing.
-    fn flush(&self, may_block: bool) {
-        let _ = may_block;
-    }
 
     /// Discards the records before `before`. Reads from an earlier position begin there. A position
     /// beyond the stream's end counts as its end; one before an earlier truncation changes nothing.

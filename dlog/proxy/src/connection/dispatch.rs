@@ -9,7 +9,7 @@ use distributedlog::{Instant, StatusCode};
 
 use super::authorize::Administration;
 use super::clock_skew::{ClockSkewEstimate, DeadlinePassed};
-use crate::access::{Caller, Principal};
+use crate::access::Caller;
 use crate::machine::{self, Call, NotStarted, QueuedRequestId, Reply, Usage, shorten};
 use crate::mailbox::{Mailbox, ReplyTo};
 use crate::service::Service;
@@ -35,8 +35,6 @@ pub(super) struct Dispatcher {
     pub(super) clock_skew: ClockSkewEstimate,
     /// Time of day at which the frames came that are handled now. `None`: not read yet.
     pub(super) unix_nanos: Option<u64>,
-    /// True if something was appended since the last flush.
-    has_appended: bool,
 }
 
 /// A request that the service works on.
@@ -74,47 +72,9 @@ pub(super) struct RequestContext {
     pub(super) has_client_id: bool,
 }
 
-impl Drop for Dispatcher {
-    fn drop(&mut self) {
-        // After a bug in a frame behind others.
-        if self.has_appended {
-            self.service.flush_elsewhere();
-        }
-    }
-}
-
 impl Dispatcher {
-    pub(super) fn new(
-        service: Arc<Service>,
-        mailbox: Arc<Mailbox>,
-        (peer, principal): (SocketAddr, Principal),
-    ) -> Self {
-        Self {
-            caller: Caller::new(&service.access, principal),
-            service,
-            mailbox,
-            peer,
-            in_flight: Usage::default(),
-            clock_skew: ClockSkewEstimate::default(),
-            unix_nanos: None,
-            has_appended: false,
-        }
-    }
-
-    /// Has the store write what the requests appended that were dispatched since the last call. May
-    /// wait for the disk. Returns true if there was anything: the mailbox must be looked at again,
-    /// and does not wake the connection before that.
-    pub(super) fn flush(&mut self) -> bool {
-        let has_appended = core::mem::take(&mut self.has_appended);
-        if has_appended {
-            self.mailbox.forget_waker();
-            self.service.flush();
-        }
-        has_appended
-    }
-
     /// Passes the thrift message, which is a part of `frame`, to the service. The reply comes by
-    /// mail, under `slot`. [`flush`](Self::flush) must be called soon.
+    /// mail, under `slot`.
     ///
     /// # Errors
     ///
@@ -165,7 +125,7 @@ impl Dispatcher {
             mailbox: self.mailbox.clone(),
             slot,
         };
-        let (queued, has_appended) = self.service.call_later(
+        let queued = self.service.call(
             now,
             Call {
                 to,
@@ -174,7 +134,6 @@ impl Dispatcher {
                 action,
             },
         );
-        self.has_appended |= has_appended;
         self.in_flight.add(frame.len());
         Ok(PendingRequest {
             method,

@@ -15,7 +15,6 @@ use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -23,13 +22,14 @@ use distributedlog::wire::FrameTooLarge;
 use distributedlog::wire::Protocol;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use self::clock_skew::ClockSkewEstimate;
 use self::dispatch::Dispatcher;
 use self::framed::FramedSession;
 use self::mux::MuxSession;
 pub(super) use self::timers::min_taken;
 use self::timers::{AwaitedEvents, ConnectionTimers, ExpiredTimeout};
 use super::Settings;
-use super::access::Principal;
+use super::access::{Caller, Principal};
 use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
@@ -66,7 +66,7 @@ pub(super) struct Connection<S> {
     /// True if bytes were written that the stream may still buffer, as TLS does.
     unflushed: bool,
     /// Messages taken from the mailbox. Empty between polls, kept for its memory.
-    mail: VecDeque<Mail>,
+    mail: Vec<Mail>,
     timers: ConnectionTimers,
     thriftmux: bool,
     limit: Usage,
@@ -129,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             ),
             output: FrameWriter::new(OUTPUT_LIMITS, Some(service.bounds.replies.clone())),
             unflushed: false,
-            mail: VecDeque::new(),
+            mail: Vec::new(),
             timers: ConnectionTimers::new(settings),
             thriftmux: settings.thriftmux,
             limit: Usage {
@@ -139,7 +139,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             reading_ended: false,
             draining: false,
             end: ConnectionEnd::Finished,
-            dispatcher: Dispatcher::new(service, mailbox, (peer, principal)),
+            dispatcher: Dispatcher {
+                caller: Caller::new(&service.access, principal),
+                service,
+                mailbox,
+                peer,
+                in_flight: Usage::default(),
+                clock_skew: ClockSkewEstimate::default(),
+                unix_nanos: None,
+            },
         }
     }
 
@@ -158,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let mut progress = self.take_mail(cx);
             progress |= self.read(cx);
-            progress |= self.handle_frames();
+            self.handle_frames();
             progress |= self.write(cx);
             if self.is_done() {
                 ready!(self.poll_shutdown(cx));
@@ -177,8 +185,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.dispatcher.mailbox.receive(cx, &mut mail);
         let any = !mail.is_empty();
         if any {
+            let service = self.dispatcher.service.clone();
             wakes::together(|| {
-                mail.drain(..).for_each(|message| self.handle_mail(message));
+                service.take_appended(service.now(), &mut mail);
+                for message in mail.drain(..) {
+                    self.handle_mail(message);
+                }
             });
         }
         self.mail = mail;
@@ -187,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn handle_mail(&mut self, message: Mail) {
         match message {
+            Mail::Appended(..) => unreachable!("the service took them"),
             Mail::Reply(slot, reply) => match &mut self.session {
                 Session::Mux(session) => {
                     session.handle_reply(slot, &reply, &mut self.dispatcher, &mut self.output)
@@ -261,12 +274,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Handles all whole frames, until the connection is blocked. They have come at one time.
-    /// Returns true if there may be mail of them.
-    fn handle_frames(&mut self) -> bool {
+    fn handle_frames(&mut self) {
         self.dispatcher.unix_nanos = None;
         wakes::together(|| self.handle_each_frame());
-        // Behind them all, so that one sync is for them all.
-        self.dispatcher.flush()
     }
 
     fn handle_each_frame(&mut self) {
@@ -526,7 +536,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input.rest();
         if self.dispatcher.in_flight.requests == 0 {
             self.output.rest();
-            self.mail = VecDeque::new();
+            self.mail = Vec::new();
         }
     }
 }

@@ -10,6 +10,7 @@ mod catalogue;
 mod client;
 mod cors;
 mod details;
+mod dispatcher;
 mod guard;
 mod line;
 mod openapi;
@@ -17,7 +18,6 @@ mod operator;
 mod overview;
 #[cfg_attr(not(feature = "page"), path = "no_page.rs")]
 mod page;
-mod pending_reply;
 mod position;
 mod problem;
 mod query;
@@ -35,6 +35,7 @@ mod tail;
 mod tests;
 mod token;
 
+use core::pin::pin;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -58,8 +59,8 @@ use super::service::Service;
 use super::stats::{AnsweredRequest, RequestOutcome, is_repeated};
 use catalogue::Catalogue;
 use client::{ClientEnd, ClientWatch};
+use dispatcher::HttpDispatcher;
 use guard::HttpPort;
-use pending_reply::PendingReply;
 use route::Route;
 
 /// Time for which a request may still start whose client has closed its sending side. Most clients
@@ -71,6 +72,7 @@ const CLOSED_CLIENT_GRACE: Duration = Duration::from_secs(1);
 struct HttpState {
     service: Arc<Service>,
     settings: Arc<Settings>,
+    dispatcher: HttpDispatcher,
     phase: watch::Sender<ServerPhase>,
     catalogue: Catalogue,
 }
@@ -87,6 +89,7 @@ enum ServerPhase {
 impl HttpState {
     fn new(service: Arc<Service>, settings: Arc<Settings>) -> Self {
         Self {
+            dispatcher: HttpDispatcher::new(service.clone()),
             phase: watch::Sender::new(ServerPhase::Serving),
             catalogue: Catalogue::default(),
             service,
@@ -111,13 +114,13 @@ impl HttpState {
         client: &ClientWatch,
     ) -> Reply {
         let (since, size) = (self.service.now(), action.payload_bytes());
-        let mut pending = PendingReply::of(&self.service, terms, action);
+        let mut reply = pin!(self.dispatcher.dispatch(terms, action));
         let reply = tokio::select! {
             biased;
-            reply = pending.wait() => reply,
+            reply = &mut reply => reply,
             () = self.gone(client) => {
-                pending.discard();
-                pending.wait().await
+                reply.discard();
+                reply.await
             }
         };
         self.count(request, size, since, &reply);

@@ -12,7 +12,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::access::PeerCertificate;
 use super::client::SharedSocket;
@@ -23,6 +23,7 @@ use crate::Settings;
 use crate::access::Principal;
 use crate::listener::{client_certificate, plain_refusal};
 use crate::stats::RaisedGauge;
+use crate::supervise::keep_running;
 use distributedlog_store::descriptors::STATS_CONNECTIONS;
 use distributedlog_store::log_limit::{Admitted, LogKind};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
@@ -55,6 +56,7 @@ pub(crate) struct Listeners<L> {
 pub(crate) struct Server {
     state: Arc<HttpState>,
     accepting: JoinSet<()>,
+    dispatcher: JoinHandle<()>,
     graceful: DrainedConnections,
 }
 
@@ -70,6 +72,10 @@ impl Server {
         operator: &OperatorState,
     ) -> Self {
         let state = Arc::new(HttpState::new(operator.service.clone(), settings));
+        let dispatcher = tokio::spawn({
+            let state = state.clone();
+            async move { keep_running("HTTP replies", || state.dispatcher.run()).await }
+        });
         let graceful: DrainedConnections = Arc::new(Mutex::new(Some(GracefulShutdown::new())));
         let mut accepting = JoinSet::new();
         let port = |kind, address: SocketAddr| HttpPort {
@@ -95,6 +101,7 @@ impl Server {
         Self {
             state,
             accepting,
+            dispatcher,
             graceful,
         }
     }
@@ -117,6 +124,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort_all();
+        self.dispatcher.abort();
     }
 }
 

@@ -2,22 +2,18 @@
 //! arrived during the previous sync.
 
 mod room;
-mod turns;
 
-use core::time::Duration;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
 use self::room::RoomFor;
-pub(super) use self::turns::{CommitTurns, may_block_here};
 use super::batch::{Batch, Completion, Effect};
 use super::change::Change;
 use super::closed::{self, ClosedMark};
-use super::disk::{DiskFile, NotDurable, store_error};
+use super::disk::{DiskFile, store_error};
 use super::extent::FrameLocation;
 use super::frame::{self, EntryKey, FRAME_HEADER};
 use super::job::Job;
@@ -38,9 +34,6 @@ const ZEROED_AHEAD: u64 = 256 << 10;
 /// Batches of this size and more are written without zeros: their own write outweighs the file
 /// system's change of metadata.
 const LARGE_BATCH: usize = 64 << 10;
-/// Callers' threads commit only while syncs are shorter than this, so that a stall of the disk
-/// holds up one of them at most.
-const QUICK_SYNC: Duration = Duration::from_millis(2);
 
 /// Writes the journal. There is one for each folder, so batches have one order.
 ///
@@ -66,8 +59,6 @@ pub(super) struct Committer {
     /// without another attempt.
     volume_error: Option<StoreError>,
     closing: bool,
-    /// True if the last batch was written and synced in less than [`QUICK_SYNC`].
-    last_sync_was_quick: bool,
     creation_rate: CreationRate,
 }
 
@@ -132,7 +123,6 @@ impl Committer {
             taken_bytes: 0,
             volume_error: None,
             closing: false,
-            last_sync_was_quick: false,
             creation_rate: CreationRate::default(),
         };
         // Not before what the previous process wrote, even if the clock was set back since: times
@@ -156,6 +146,16 @@ impl Committer {
             Ok(()) => {}
         }
         Ok(committer)
+    }
+
+    /// Serves requests until the store is closed.
+    pub(super) fn run(mut self) {
+        let _guard = PanicGuard(self.shared.clone());
+        let mut taken = Vec::new();
+        while !self.closing {
+            self.shared.wait_for_requests(&mut taken);
+            self.commit(&mut taken);
+        }
     }
 
     /// Serves all queued requests. Returns true if there were any.
@@ -453,29 +453,36 @@ impl Committer {
         } else {
             end.max(active.zeroed)
         };
-        let began = Instant::now();
-        let write = |bytes: &[u8]| write_durably(&*active.file, bytes, start);
+        let write = |bytes: &[u8]| {
+            let written = active.file.write_at(bytes, start);
+            written.map_err(|error| store_error(&path, &error))
+        };
         let mut written = write(&self.batch.bytes);
-        if let (Err(NotDurable::Write(_)), true) = (&written, self.batch.bytes.len() > padded) {
+        if written.is_err() && self.batch.bytes.len() > padded {
             // The zeros may be the part that did not fit. Write the batch without them.
             written = write(&self.batch.bytes[..padded]);
         }
         // File systems that never write in place need space even where it was reserved.
-        if let (Err(NotDurable::Write(error)), true) = (&written, self.batch.uses_reserve)
-            && matches!(store_error(&path, error), StoreError::DiskFull { .. })
+        if let (Err(StoreError::DiskFull { .. }), true) = (&written, self.batch.uses_reserve)
             && self.shared.release_reserve()
         {
             written = write(&self.batch.bytes[..padded]);
         }
-        let took = began.elapsed();
-        self.last_sync_was_quick = written.is_ok() && took < QUICK_SYNC;
-        if let Err(NotDurable::Write(error)) = &written {
-            let error = store_error(&path, error);
+        if let Err(error) = written {
             self.note_full(&error);
             return Err(self.refuse_batch(error));
         }
-        self.shared.metrics.synced(took, padded, self.batch.frames);
-        if let Err(NotDurable::Sync(error)) = written {
+        let synced = || active.file.sync_data();
+        #[cfg(seeded_bugs)]
+        let synced = || {
+            if distributedlog::seeded_bugs::is_on(distributedlog::seeded_bugs::Bug::AckBeforeSync) {
+                Ok(())
+            } else {
+                synced()
+            }
+        };
+        let metrics = &self.shared.metrics;
+        if let Err(error) = metrics.timed(padded, self.batch.frames, synced) {
             // The system may have dropped the pages that it could not write and marked them clean,
             // and a later sync would succeed. So nothing behind the old end is trusted: the next
             // volume's header states that this one ends there.
@@ -574,13 +581,20 @@ fn offset(offset: u64) -> u32 {
     u32::try_from(offset).expect("volumes are below 4 GiB")
 }
 
-/// Writes and syncs a batch.
-fn write_durably(file: &dyn DiskFile, bytes: &[u8], start: u64) -> Result<(), NotDurable> {
-    #[cfg(seeded_bugs)]
-    if distributedlog::seeded_bugs::is_on(distributedlog::seeded_bugs::Bug::AckBeforeSync)
-        || crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::JournalIsNotSynced)
-    {
-        return file.write_at(bytes, start).map_err(NotDurable::Write);
+/// Ends the store if the committer panics, so that no caller waits forever. Dropping the requests
+/// that wait, and those that the committer had taken, answers them.
+struct PanicGuard(Arc<Shared>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let mut queue = self.0.queue();
+        queue.closed = true;
+        let left = core::mem::take(&mut queue.requests);
+        drop(queue);
+        drop(left);
+        self.0.send_job(Job::Stop);
     }
-    file.write_and_sync_at(bytes, start)
 }

@@ -97,30 +97,12 @@ pub trait DiskFile: Send + Sync {
     /// not synced before is unknown, and a later success does not change that.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Writes like [`write_at`](Self::write_at), and makes that durable: a call of the system
-    /// instead of two where it has one. Changes before it need a sync of their own.
-    fn write_and_sync_at(&self, bytes: &[u8], offset: u64) -> Result<(), NotDurable> {
-        self.write_at(bytes, offset).map_err(NotDurable::Write)?;
-        self.sync_data().map_err(NotDurable::Sync)
-    }
-
     /// Reserves space so that the file has `size` bytes; new bytes are zero. Returns
     /// [`io::ErrorKind::Unsupported`] where the file system cannot reserve space.
     fn allocate(&self, size: u64) -> io::Result<()>;
 
     /// Truncates the file to `size` bytes, or extends it with zeros.
     fn set_size(&self, size: u64) -> io::Result<()>;
-}
-
-/// Error of [`DiskFile::write_and_sync_at`].
-#[derive(Debug)]
-pub enum NotDurable {
-    /// The bytes could not be written. As after [`DiskFile::write_at`], any part of them may have
-    /// been.
-    Write(io::Error),
-    /// The bytes were written, and could not be made durable. As after [`DiskFile::sync_data`], the
-    /// state of the file is unknown.
-    Sync(io::Error),
 }
 
 /// Access mode of an open file.

@@ -1,8 +1,8 @@
 //! Metrics of a store in a folder.
 
 use core::fmt;
-use core::time::Duration;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -38,11 +38,14 @@ impl CommitMetrics {
         }
     }
 
-    /// Counts a batch that was written and synced, and the time which that took.
-    pub(super) fn synced(&self, took: Duration, bytes: usize, entries: u32) {
-        self.sync_seconds.observe(took.as_secs_f64());
+    /// Syncs the journal, and counts that and the batch that was written before it.
+    pub(super) fn timed<T>(&self, bytes: usize, entries: u32, sync: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let synced = sync();
+        self.sync_seconds.observe(began.elapsed().as_secs_f64());
         self.batch_bytes.observe(bytes as f64);
         self.batch_entries.observe(entries.into());
+        synced
     }
 
     fn register(&self, registry: &mut Registry) {

@@ -37,11 +37,9 @@
 //!
 //! # Design
 //!
-//! Requests go through a bounded queue to one committer. It assigns positions to entries, writes
-//! everything that arrived during the previous sync as one batch, syncs it, makes it visible to
-//! readers, and completes the callers in order. It has a thread of its own; while nothing else is
-//! under way and syncs are quick, a caller that may block commits its few appends itself
-//! (`committer/turns.rs`), which saves two changes of threads for each. Changes of metadata are entries of the same
+//! Requests go through a bounded queue to one committer thread. It assigns positions to entries,
+//! writes everything that arrived during the previous sync as one batch, syncs it, makes it visible
+//! to readers, and completes the callers in order. Changes of metadata are entries of the same
 //! journal, so one sync orders everything. The journal's volumes have a fixed size; a full one is
 //! sealed by the header of the next one, and a maintenance thread writes its index and a snapshot
 //! of the metadata, creates the next volume's file, and removes volumes that hold nothing readable.
@@ -103,7 +101,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use distributedlog::Dlsn;
 use tokio::sync::{oneshot, watch};
 
-use self::committer::{CommitTurns, Committer, may_block_here};
+use self::committer::Committer;
 use self::maintenance::Maintenance;
 use self::recovery::Recovered;
 use self::request::{ChangeOutcome, ChangeRequest, CommitRequest, committer_ended};
@@ -117,7 +115,7 @@ use super::{
 
 pub use self::backup::{BackupReport, backup};
 pub use self::check::{CheckProgress, CheckReport, Damage, LostEntries, check};
-pub use self::disk::{Access, Disk, DiskFile, DiskSpace, HeldLock, LockAttempt, NotDurable};
+pub use self::disk::{Access, Disk, DiskFile, DiskSpace, HeldLock, LockAttempt};
 pub use self::real_disk::RealDisk;
 pub use self::repair::repair;
 pub use self::settings::EmbeddedSettings;
@@ -139,8 +137,6 @@ const MAX_SUMMARIES: usize = 256;
 /// does the same and blocks the thread until everything accepted is durable.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
-    /// `None` for a store without threads.
-    turns: Option<Arc<CommitTurns>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -202,11 +198,9 @@ impl EmbeddedStore {
         unix_ms: UnixClock,
     ) -> Result<Self, StoreError> {
         let (shared, committer, maintenance) = open(settings, disk, unix_ms, false)?;
-        let turns = Arc::new(CommitTurns::new(shared.clone(), committer));
-        let own_turns = turns.clone();
         let committing = std::thread::Builder::new()
             .name("store-commit".to_owned())
-            .spawn(move || own_turns.run());
+            .spawn(move || committer.run());
         let keeping = std::thread::Builder::new()
             .name("store-maintain".to_owned())
             .spawn(move || maintenance.run());
@@ -219,7 +213,6 @@ impl EmbeddedStore {
         };
         Ok(Self {
             shared,
-            turns: Some(turns),
             threads: Mutex::new(vec![committing, keeping]),
         })
     }
@@ -239,7 +232,6 @@ impl EmbeddedStore {
         Ok((
             Self {
                 shared,
-                turns: None,
                 threads: Mutex::default(),
             },
             StoreSteps {
@@ -253,22 +245,6 @@ impl EmbeddedStore {
     #[must_use]
     pub fn space(&self) -> watch::Receiver<StoreSpace> {
         self.shared.space.subscribe()
-    }
-
-    /// Queues an append. Without `notify` it waits for [`flush`](LogStore::flush).
-    fn queue_append(&self, lease: &Lease, entry: Entry, done: AppendDone, notify: bool) {
-        let (size, limit) = (
-            frame::entry_size(&entry),
-            self.shared.settings.max_entry_bytes(),
-        );
-        if let Err(invalid) = entry.check() {
-            done(Err(invalid));
-        } else if size > limit {
-            done(Err(StoreError::TooLarge { size, limit }));
-        } else {
-            self.shared
-                .submit_append(lease.clone(), entry, size, done, notify);
-        }
     }
 
     fn change(&self, change: ChangeRequest) -> StoreFuture<'static, ChangeOutcome> {
@@ -467,16 +443,16 @@ impl LogStore for EmbeddedStore {
     }
 
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        self.queue_append(lease, entry, done, true);
-    }
-
-    fn append_later(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        self.queue_append(lease, entry, done, false);
-    }
-
-    fn flush(&self, may_block: bool) {
-        if let Some(turns) = &self.turns {
-            turns.flush(may_block && may_block_here());
+        let (size, limit) = (
+            frame::entry_size(&entry),
+            self.shared.settings.max_entry_bytes(),
+        );
+        if let Err(invalid) = entry.check() {
+            done(Err(invalid));
+        } else if size > limit {
+            done(Err(StoreError::TooLarge { size, limit }));
+        } else {
+            self.shared.submit_append(lease.clone(), entry, size, done);
         }
     }
 

@@ -6,8 +6,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-#[cfg(target_os = "linux")]
-use super::disk::NotDurable;
 use super::disk::{Access, Disk, DiskFile, DiskSpace, HeldLock, LockAttempt};
 
 /// The operating system's files.
@@ -212,30 +210,6 @@ impl DiskFile for RealFile {
         self.0.sync_data()
     }
 
-    #[cfg(target_os = "linux")]
-    fn write_and_sync_at(&self, bytes: &[u8], offset: u64) -> Result<(), NotDurable> {
-        use rustix::io::{Errno, ReadWriteFlags, pwritev2};
-        use std::io::IoSlice;
-        let mut written = 0;
-        while written < bytes.len() {
-            let (rest, at) = (IoSlice::new(&bytes[written..]), offset + written as u64);
-            match pwritev2(&self.0, &[rest], at, ReadWriteFlags::DSYNC) {
-                Ok(0) => return Err(NotDurable::Write(io::ErrorKind::WriteZero.into())),
-                Ok(count) => written += count,
-                Err(Errno::INTR) => {}
-                // File systems without it.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-                    self.write_at(bytes, offset).map_err(NotDurable::Write)?;
-                    return self.sync_data().map_err(NotDurable::Sync);
-                }
-                // Whatever else the sync may have found is in doubt.
-                Err(Errno::IO) => return Err(NotDurable::Sync(Errno::IO.into())),
-                Err(error) => return Err(NotDurable::Write(error.into())),
-            }
-        }
-        Ok(())
-    }
-
     fn allocate(&self, size: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
@@ -251,32 +225,5 @@ impl DiskFile for RealFile {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.0.set_len(size)
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_durable_write_is_read_back_and_grows_the_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = RealDisk.create(&folder.path().join("file")).expect("it");
-        file.write_and_sync_at(b"first", 0).expect("it is written");
-        file.write_and_sync_at(b"second", 3).expect("it is written");
-        let mut bytes = [0; 16];
-        let length = file.read_at(&mut bytes, 0).expect("it is read");
-        assert_eq!(&bytes[..length], b"firsecond");
-    }
-
-    #[test]
-    fn a_durable_write_that_finds_no_room_is_a_write_that_failed() {
-        let full = Path::new("/dev/full");
-        let file = RealDisk.open(full, Access::Write).expect("a device");
-        let failed = file.write_and_sync_at(b"x", 0);
-        let Err(NotDurable::Write(error)) = failed else {
-            panic!("{failed:?}");
-        };
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -27,30 +27,18 @@ use crate::{AppendDone, Entry, Lease, StoreError, StoreId};
 /// Returns the current time in milliseconds since 1970.
 pub type UnixClock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Limit of a batch that a caller's thread commits, in payload bytes: the system writes it as fast
-/// as a single entry.
-const MAX_CALLERS_BATCH: usize = 64 << 10;
-
 /// Requests that wait for the committer.
 #[derive(Default)]
 pub(super) struct RequestQueue {
     pub(super) requests: Vec<CommitRequest>,
     pub(super) bytes: usize,
     pub(super) closed: bool,
-    /// True while a thread has its turn to commit. It looks at the queue again when that ends.
-    has_turn: bool,
-    /// True if the store's own thread was notified of what is queued.
-    is_notified: bool,
-    /// True if callers' threads may have a turn: the last sync was quick.
-    is_quick: bool,
-    /// True once nobody has a turn any more.
-    has_ended: bool,
 }
 
 /// The part of the store that callers, readers and both threads share.
 ///
 /// No thread holds two of its locks at the same time, so their order does not matter; except that
-/// the committer's is held during a turn, while others are taken, that the reserve's is taken while the spare volume's is held, and the others while the one of the
+/// the reserve's is taken while the spare volume's is held, and the others while the one of the
 /// healed indexes is, never the other way round.
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
@@ -122,13 +110,6 @@ pub(super) struct StoreEnv {
     pub(super) read_only: Option<StoreError>,
     /// The store's identity, or `None` if its files have none yet.
     pub(super) id: Option<StoreId>,
-}
-
-impl RequestQueue {
-    fn begin_turn(&mut self, taken: &mut Vec<CommitRequest>) {
-        (self.has_turn, self.is_notified) = (true, false);
-        core::mem::swap(&mut self.requests, taken);
-    }
 }
 
 impl Shared {
@@ -212,30 +193,13 @@ impl Shared {
         }
         queue.closed = matches!(request, CommitRequest::Close);
         queue.requests.push(request);
-        self.notify(queue);
+        drop(queue);
+        self.queued.notify_one();
         Ok(())
     }
 
-    /// Notifies the store's own thread of what is queued, unless it was, or somebody has a turn.
-    fn notify(&self, mut queue: MutexGuard<'_, RequestQueue>) {
-        let is_heard = queue.is_notified || queue.has_turn;
-        queue.is_notified = true;
-        drop(queue);
-        if !is_heard {
-            self.queued.notify_one();
-        }
-    }
-
     /// Queues an append. Completes it with an error if the store is closed or its queue is full.
-    /// Without `notify`, the caller calls [`take_turn_or_notify`](Self::take_turn_or_notify) soon.
-    pub(super) fn submit_append(
-        &self,
-        lease: Lease,
-        entry: Entry,
-        size: usize,
-        done: AppendDone,
-        notify: bool,
-    ) {
+    pub(super) fn submit_append(&self, lease: Lease, entry: Entry, size: usize, done: AppendDone) {
         let mut queue = self.queue();
         let limit = self.settings.max_queued_bytes;
         let refused = if queue.closed {
@@ -250,8 +214,11 @@ impl Shared {
                 size,
                 done: AppendCaller::new(done),
             });
-            if notify {
-                self.notify(queue);
+            let first = queue.requests.len() == 1;
+            drop(queue);
+            // The committer sleeps only while the queue is empty.
+            if first {
+                self.queued.notify_one();
             }
             return;
         };
@@ -259,75 +226,15 @@ impl Shared {
         done(Err(refused));
     }
 
-    /// Waits for at least one request and a turn, and takes all requests. `taken`, which is empty,
-    /// becomes the next queue, so that its memory is reused. Returns false once nobody has a turn
-    /// any more.
-    pub(super) fn wait_for_turn(&self, taken: &mut Vec<CommitRequest>) -> bool {
+    /// Waits for at least one request and takes all of them. `taken`, which is empty, becomes the
+    /// next queue, so that its memory is reused.
+    pub(super) fn wait_for_requests(&self, taken: &mut Vec<CommitRequest>) {
         let queue = self.queue();
         let mut queue = self
             .queued
-            .wait_while(queue, |queue| {
-                !queue.has_ended && (queue.requests.is_empty() || queue.has_turn)
-            })
+            .wait_while(queue, |queue| queue.requests.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
-        if queue.has_ended {
-            return false;
-        }
-        queue.begin_turn(taken);
-        true
-    }
-
-    /// Takes all requests for a turn of the caller's thread, if it may block and they are appends
-    /// that fit into a small batch. Otherwise notifies the store's own thread of them and returns
-    /// false.
-    pub(super) fn take_turn_or_notify(
-        &self,
-        may_block: bool,
-        taken: &mut Vec<CommitRequest>,
-    ) -> bool {
-        let mut queue = self.queue();
-        if queue.requests.is_empty() || queue.has_ended {
-            return false;
-        }
-        #[cfg(seeded_bugs)]
-        let barges_in = crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::CommitsOutOfTurn);
-        #[cfg(not(seeded_bugs))]
-        let barges_in = false;
-        let is_append = |request: &CommitRequest| matches!(request, CommitRequest::Append { .. });
-        let takes = may_block
-            && (barges_in || !queue.has_turn)
-            && queue.is_quick
-            && queue.bytes <= MAX_CALLERS_BATCH
-            && queue.requests.iter().all(is_append);
-        if takes {
-            queue.begin_turn(taken);
-        } else {
-            self.notify(queue);
-        }
-        takes
-    }
-
-    /// Ends a turn. If it was not that of the store's own thread, notifies this one of what was
-    /// queued meanwhile.
-    pub(super) fn end_turn(&self, is_own: bool, is_quick: bool, has_ended: bool) {
-        let mut queue = self.queue();
-        queue.has_turn = false;
-        queue.is_quick = is_quick;
-        queue.has_ended |= has_ended;
-        queue.is_notified = false;
-        if !is_own && (queue.has_ended || !queue.requests.is_empty()) {
-            self.notify(queue);
-        }
-    }
-
-    /// Ends the queue. Returns the requests that were in it.
-    pub(super) fn end_queue(&self) -> Vec<CommitRequest> {
-        let mut queue = self.queue();
-        (queue.closed, queue.has_ended, queue.has_turn) = (true, true, false);
-        let left = core::mem::take(&mut queue.requests);
-        queue.is_notified = false;
-        self.notify(queue);
-        left
+        core::mem::swap(&mut queue.requests, taken);
     }
 
     /// Takes all queued requests without waiting.

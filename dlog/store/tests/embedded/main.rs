@@ -15,7 +15,6 @@ mod repair;
 mod retention;
 mod scale;
 mod space;
-mod turns;
 mod versions;
 
 use core::future::Future;

@@ -12,7 +12,7 @@ use distributedlog_store::{LogStore, StoreError};
 use distributedlog_testkit::store::SimDisk;
 
 /// Generous limit for what happens at once.
-pub(super) const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// A disk whose syncs wait at a gate. Syncs and removals panic once the bug is armed.
 struct BuggyDisk {
@@ -21,8 +21,8 @@ struct BuggyDisk {
 }
 
 #[derive(Default)]
-pub(super) struct Bug {
-    pub(super) syncing: AtomicBool,
+struct Bug {
+    syncing: AtomicBool,
     removing: AtomicBool,
     gate: Mutex<Gate>,
     changed: Condvar,
@@ -44,14 +44,14 @@ impl Bug {
         assert!(!self.syncing.load(Ordering::SeqCst), "the bug of this test");
     }
 
-    pub(super) fn close_gate(&self) {
+    fn close_gate(&self) {
         *self.gate.lock().unwrap() = Gate {
             closed: true,
             waiting: false,
         };
     }
 
-    pub(super) fn until_waiting(&self) {
+    fn until_waiting(&self) {
         let gate = self.gate.lock().unwrap();
         let (gate, timeout) = self
             .changed
@@ -61,7 +61,7 @@ impl Bug {
         assert!(!timeout.timed_out(), "nothing is synced");
     }
 
-    pub(super) fn open_gate(&self) {
+    fn open_gate(&self) {
         self.gate.lock().unwrap().closed = false;
         self.changed.notify_all();
     }
@@ -145,7 +145,7 @@ impl Disk for BuggyDisk {
     }
 }
 
-pub(super) fn open(bug: &Arc<Bug>) -> EmbeddedStore {
+fn open(bug: &Arc<Bug>) -> EmbeddedStore {
     let disk = BuggyDisk {
         disk: SimDisk::new(1),
         bug: bug.clone(),
