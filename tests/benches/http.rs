@@ -15,9 +15,9 @@ use bytes::Bytes;
 use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::limits::raise_open_files;
 use distributedlog_tests::load::{RawClient, WriteReply};
+use distributedlog_tests::processor;
 use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
 use distributedlog_tests::stats;
-use distributedlog_tests::usage::processor_seconds;
 use distributedlog_tokio::ProxyClient;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
@@ -174,7 +174,7 @@ trait Client: Send + 'static {
 /// Lets each client append until the time is over.
 async fn load<C: Client>(way: Way, clients: Vec<C>, proxy: &Proxy, seconds: Duration) -> Round {
     let id = proxy.process.id().expect("it runs");
-    let (before, began) = (processor_seconds(id), Instant::now());
+    let (before, began) = (processor::seconds(id), Instant::now());
     let tasks = clients.into_iter().enumerate().map(|(number, mut client)| {
         tokio::spawn(async move {
             let mut micros = Vec::new();
@@ -195,7 +195,7 @@ async fn load<C: Client>(way: Way, clients: Vec<C>, proxy: &Proxy, seconds: Dura
     for task in tasks {
         micros.append(&mut task.await.expect("every record is stored"));
     }
-    let (elapsed, used) = (began.elapsed(), processor_seconds(id) - before);
+    let (elapsed, used) = (began.elapsed(), processor::seconds(id) - before);
     micros.sort_unstable();
     let records = (micros.len() * way.records) as f64;
     Round {

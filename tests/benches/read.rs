@@ -34,7 +34,7 @@ use distributedlog_store::{
     Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadLimit, StreamName,
 };
 use distributedlog_tests::bench_folder::bench_folder;
-use distributedlog_tests::binary;
+use distributedlog_tests::{binary, processor};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -291,12 +291,6 @@ struct Row {
     took: Vec<(Duration, Duration)>,
 }
 
-/// Returns the processor time of this process.
-fn processor_time() -> Duration {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    used.try_into().expect("it is not negative")
-}
-
 /// Times of the rows, in the order in which they first came.
 #[derive(Default)]
 struct Table(Vec<Row>);
@@ -339,9 +333,9 @@ async fn timed<T: PartialEq + core::fmt::Debug>(
     expected: T,
     work: impl Future<Output = T>,
 ) {
-    let (began, used) = (Instant::now(), processor_time());
+    let (began, used) = (Instant::now(), processor::own_time());
     let found = work.await;
-    table.add(name, (began.elapsed(), processor_time() - used));
+    table.add(name, (began.elapsed(), processor::own_time() - used));
     assert_eq!(found, expected, "{name}");
 }
 

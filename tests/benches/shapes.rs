@@ -12,6 +12,7 @@ use std::time::Instant;
 use distributedlog::writer::Settings;
 use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::memory::kib;
+use distributedlog_tests::processor;
 use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
 use futures_util::{SinkExt, StreamExt, stream};
@@ -68,7 +69,7 @@ async fn child(proxy: &str, shape: &str, count: usize) {
         .await
         .expect("the proxy answers");
     writer.write(&RECORD).await.expect("written");
-    let (began, cpu) = (Instant::now(), cpu_seconds());
+    let (began, cpu) = (Instant::now(), processor::own_time().as_secs_f64());
     match shape {
         "held" => held(&writer, count).await,
         "await" => awaited(&writer, count).await,
@@ -77,7 +78,10 @@ async fn child(proxy: &str, shape: &str, count: usize) {
         "sink" => sunk(&writer, count).await,
         other => panic!("there is no shape {other}"),
     }
-    let (took, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let (took, cpu) = (
+        began.elapsed().as_secs_f64(),
+        processor::own_time().as_secs_f64() - cpu,
+    );
     let written = writer.counters().records_written;
     assert_eq!(written, count as u64 + 1, "each record is written");
     writer.close().await;
@@ -145,11 +149,4 @@ async fn sunk(writer: &MultiStreamWriter, count: usize) {
     SinkExt::<[u8; 100]>::flush(&mut sink)
         .await
         .expect("written");
-}
-
-/// Time of the processor that this process has used.
-fn cpu_seconds() -> f64 {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let used: Duration = used.try_into().expect("it is not negative");
-    used.as_secs_f64()
 }

@@ -4,12 +4,12 @@
 //! `cargo bench -p distributedlog-tests --bench writers`. The folder of the store is made below the
 //! current folder, or below `DLOG_BENCH_FOLDER`.
 
-use core::time::Duration;
 use std::process::Command;
 
 use distributedlog_tests::bench_folder::bench_folder;
 use distributedlog_tests::limits::raise_open_files;
 use distributedlog_tests::memory::kib;
+use distributedlog_tests::processor;
 use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
 
@@ -53,13 +53,13 @@ async fn parent() {
 async fn child(proxy: &str, count: usize) {
     let files = count as u64 + 64;
     assert!(raise_open_files(files) >= files, "a file for each writer");
-    let (cpu, memory) = (cpu_time(), resident_kib());
+    let (cpu, memory) = (processor::own_time(), resident_kib());
     let mut writers = Vec::with_capacity(count);
     for _ in 0..count {
         let writer = MultiStreamWriter::builder(STREAMS).proxies(proxy);
         writers.push(writer.build().await.expect("the proxy answers"));
     }
-    let cpu = cpu_time() - cpu;
+    let cpu = processor::own_time() - cpu;
     let each = |kib: u64| (kib - memory) / count as u64;
     let made = each(resident_kib());
     for writer in &writers {
@@ -79,12 +79,6 @@ async fn child(proxy: &str, count: usize) {
     for writer in writers {
         writer.close().await;
     }
-}
-
-/// Time of the processor that this process has used.
-fn cpu_time() -> Duration {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    used.try_into().expect("it is not negative")
 }
 
 fn resident_kib() -> u64 {

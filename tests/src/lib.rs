@@ -10,6 +10,7 @@ pub mod memory;
 pub mod path_writer;
 pub mod ports;
 pub mod process;
+pub mod processor;
 pub mod records;
 pub mod stack;
 pub mod stats;

@@ -12,8 +12,8 @@ use tokio::time;
 use super::access::Access;
 use super::bounds::Bounds;
 use super::machine::{
-    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply,
-    StoreRequest, Ticket, Usage, WriteRate, location_of,
+    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply, StoreRequest,
+    Ticket, Usage, WriteRate, location_of,
 };
 use super::mailbox::{Mail, ReplyTo};
 use super::stats::{MachineStats, Stats, StreamsPage};

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Instant, SystemTime};
 
+use distributedlog_tests::processor;
+
 use crate::Outcome;
 use crate::machine::{self, Disk, Written};
 use crate::options::Time;
@@ -76,7 +78,7 @@ impl<'a> Window<'a> {
     pub(crate) fn open(server: &'a Server, disk: Option<&'a Disk>) -> Self {
         Self {
             server,
-            server_seconds: machine::processor_seconds(server.id()),
+            server_seconds: processor::seconds(server.id()),
             disk: disk.map(|disk| (disk, disk.written())),
             began: Instant::now(),
             began_at: SystemTime::now(),
@@ -99,7 +101,7 @@ impl<'a> Window<'a> {
             seconds,
             began,
             ended: began + seconds,
-            server_seconds: machine::processor_seconds(self.server.id()) - self.server_seconds,
+            server_seconds: processor::seconds(self.server.id()) - self.server_seconds,
             disk,
             resident_bytes: machine::resident_bytes(self.server.id()),
             ..Sample::default()
@@ -143,10 +145,10 @@ pub(crate) fn measure(
         return Err(format!("the client says '{line}'").into());
     }
     let window = Window::open(server, disk);
-    let client_seconds = machine::processor_seconds(client.child.id());
+    let client_seconds = processor::seconds(client.child.id());
     let line = next()?;
     let mut sample = window.close();
-    sample.client_seconds = machine::processor_seconds(client.child.id()) - client_seconds;
+    sample.client_seconds = processor::seconds(client.child.id()) - client_seconds;
     let fields: Vec<&str> = line.split(' ').collect();
     let &["result", records, seconds, p50, p99] = fields.as_slice() else {
         return Err(format!("the client says '{line}'").into());

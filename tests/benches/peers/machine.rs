@@ -1,61 +1,10 @@
-//! Counters of the kernel: processor time and memory of processes, writes and flushes of the disk.
+//! Counters of the kernel: memory and files of processes, writes and flushes of the disk.
 
-use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Ticks a second of the times in /proc/PID/stat; Linux has had 100 on every architecture of today.
-const TICKS: f64 = 100.0;
-
-/// Times of a process.
-struct Stat {
-    parent: u32,
-    ticks: u64,
-}
-
-fn stat(id: u32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name in parentheses may have spaces; fields from the third on follow the last one.
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-    Some(Stat {
-        parent: u32::try_from(ticks(4)?).ok()?,
-        // User and system time, its own and those of children that have ended.
-        ticks: (14..=17).filter_map(ticks).sum(),
-    })
-}
-
-/// Returns a process with its descendants, and the times of each.
-fn tree(root: u32) -> Vec<(u32, Stat)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let mut all: HashMap<u32, Stat> = ids.filter_map(|id| Some((id, stat(id)?))).collect();
-    let mut found = Vec::new();
-    let mut next = vec![root];
-    while let Some(id) = next.pop() {
-        if let Some(stat) = all.remove(&id) {
-            next.extend(
-                all.iter()
-                    .filter(|(_, it)| it.parent == id)
-                    .map(|(id, _)| *id),
-            );
-            found.push((id, stat));
-        }
-    }
-    found
-}
-
-/// Returns the processor time in seconds that a process and its descendants have used.
-pub(crate) fn processor_seconds(id: u32) -> f64 {
-    let ticks: u64 = tree(id).iter().map(|(_, stat)| stat.ticks).sum();
-    ticks as f64 / TICKS
-}
-
-/// Returns the processor time in seconds of this process, and of its children that have ended.
-pub(crate) fn own_seconds() -> f64 {
-    stat(std::process::id()).map_or(0.0, |stat| stat.ticks as f64 / TICKS)
-}
+use distributedlog_tests::processor::family;
 
 /// Returns the resident bytes of a process and its descendants; what they share counts once.
 pub(crate) fn resident_bytes(id: u32) -> u64 {
@@ -64,13 +13,8 @@ pub(crate) fn resident_bytes(id: u32) -> u64 {
         let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
     };
-    let kib: u64 = tree(id).iter().filter_map(|(id, _)| of_one(*id)).sum();
+    let kib: u64 = family(id).into_iter().filter_map(of_one).sum();
     kib * 1024
-}
-
-/// Returns the ids of a process and its descendants.
-pub(crate) fn family(id: u32) -> Vec<u32> {
-    tree(id).into_iter().map(|(id, _)| id).collect()
 }
 
 /// Returns the number of regular files that are open with `O_DSYNC` or `O_SYNC`: each of their

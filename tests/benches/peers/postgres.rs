@@ -10,12 +10,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use distributedlog_tests::ports::ReservedPort;
+use distributedlog_tests::processor;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::Outcome;
 use crate::client::{Sample, Window};
-use crate::machine::{self, Disk};
+use crate::machine::Disk;
 use crate::options::Time;
 use crate::peer::{Load, Running, tool};
 use crate::server::{Guarded, Server, run};
@@ -295,12 +296,12 @@ impl Running for Postgres {
         }
         // Too slow a disk for one record in this time is no failure here.
         let _ = self.load(load, time.warm_up);
-        let own = machine::own_seconds();
+        let own = processor::own_seconds_with_children();
         let window = Window::open(&self.server, disk);
         let measured = self.load(load, time.measure)?;
         let counted = window.close();
         Ok(Sample {
-            client_seconds: machine::own_seconds() - own,
+            client_seconds: processor::own_seconds_with_children() - own,
             server_seconds: counted.server_seconds,
             disk: counted.disk,
             resident_bytes: counted.resident_bytes,

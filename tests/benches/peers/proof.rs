@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
+use distributedlog_tests::processor;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Outcome;
@@ -49,7 +50,7 @@ pub(crate) fn of(running: &dyn Running) -> Outcome<Proof> {
     let file = server.folder().join("strace.log");
     let mut command = Command::new("strace");
     command.args(["-f", "-ttt", "-e", CALLS, "-o"]).arg(&file);
-    let family = machine::family(server.id());
+    let family = processor::family(server.id());
     for id in &family {
         command.args(["-p", &id.to_string()]);
     }

@@ -504,5 +504,8 @@ async fn the_time_of_day_is_read_once_for_frames_that_come_together() {
     }
     let readings = clock.0.load(core::sync::atomic::Ordering::Relaxed);
     // They may come in a few parts.
-    assert!((1..10).contains(&readings), "{readings} readings for 50 requests");
+    assert!(
+        (1..10).contains(&readings),
+        "{readings} readings for 50 requests"
+    );
 }
