@@ -1,7 +1,7 @@
 //! The choice of the next stream (R4, R5, R9).
 
 use super::machine::Writer;
-use super::slots::SetSlot;
+use super::slots::{SetSlot, StreamSet};
 use super::{Storage, WriterFeatures};
 use crate::{Instant, StreamIndex};
 
@@ -43,19 +43,25 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// There is none. The first end of a pause of the streams where the set may still go in this
     /// round (R16), or [`Instant::MAX`] if none of them is paused.
     pub(super) fn following_row(&self, set: u16, now: Instant) -> Result<u16, Instant> {
-        self.next_row_of(&self.storage.sets()[set as usize], now)
+        let slot = &self.storage.sets()[set as usize];
+        self.next_row_of(slot, &slot.tried, now)
     }
 
-    /// The same for a set in this state.
+    /// The same for a set that was tried at these streams.
     #[inline(always)]
-    pub(super) fn next_row_of(&self, slot: &SetSlot, now: Instant) -> Result<u16, Instant> {
+    pub(super) fn next_row_of(
+        &self,
+        slot: &SetSlot,
+        tried: &StreamSet,
+        now: Instant,
+    ) -> Result<u16, Instant> {
         let start = wrap(slot.row as usize + 1, self.members().into());
-        self.best_row(start, Some(slot), now)
+        self.best_row(start, Some([tried, &slot.refused_by]), now)
             .map(|(row, _)| row as u16)
     }
 
-    /// Returns the best row from `start` on of those where the set may go, all if it is `None`, and
-    /// `true` if healthy streams without room were passed by for one with room.
+    /// Returns the best row from `start` on of those whose stream is in none of the sets, and `true`
+    /// if healthy streams without room were passed by for one with room.
     ///
     /// # Errors
     ///
@@ -63,7 +69,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     fn best_row(
         &self,
         start: usize,
-        set: Option<&SetSlot>,
+        barred: Option<[&StreamSet; 2]>,
         now: Instant,
     ) -> Result<(usize, bool), Instant> {
         let streams = self.members() as usize;
@@ -78,7 +84,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             let row = wrap(start + step, streams);
             let stream = rows[row].turn;
             let slot = &slots[stream.0 as usize];
-            if set.is_some_and(|set| !set.may_go_to(stream)) {
+            let is_barred =
+                |sets: [&StreamSet; 2]| sets.iter().any(|set| set.contains(stream.0.into()));
+            if barred.is_some_and(is_barred) {
                 continue;
             }
             if self.is_paused(slot, now) {

@@ -43,14 +43,16 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if !silent(rows[usize::from(row)].turn) {
             return Ok(row);
         }
-        // As if the set had been to all that are silent.
-        let mut slot = self.storage.sets()[usize::from(set)];
+        // As if the set had been to all that are silent. Not a copy of the whole set: its attempts
+        // are too much for a device's stack.
+        let slot = &self.storage.sets()[usize::from(set)];
+        let mut tried = slot.tried;
         for row in &rows[..usize::from(self.members())] {
             if silent(row.turn) {
-                slot.tried.insert(row.turn.0.into());
+                tried.insert(row.turn.0.into());
             }
         }
-        self.next_row_of(&slot, now).map_err(|_| Some(row))
+        self.next_row_of(slot, &tried, now).map_err(|_| Some(row))
     }
 
     /// Returns the time at which a set whose speculative timeout is over is to be hedged instead,

@@ -255,12 +255,6 @@ impl SetSlot {
         speculate_at: Instant::MAX,
         retry_at: Instant::MAX,
     };
-
-    /// Returns `true` if the stream was not tried in this round and did not refuse the set.
-    pub(crate) const fn may_go_to(&self, stream: StreamIndex) -> bool {
-        let stream = stream.0 as usize;
-        !self.tried.contains(stream) && !self.refused_by.contains(stream)
-    }
 }
 
 /// The attempts of an ended set, kept until the last of its results is taken.
