@@ -60,8 +60,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             .map(|(row, _)| row as u16)
     }
 
-    /// Returns the best row from `start` on of those whose stream is in none of the sets, and `true`
-    /// if healthy streams without room were passed by for one with room.
+    /// Returns the best row from `start` on of those whose stream is in neither set, and `true` if
+    /// healthy streams without room were passed by for one with room.
     ///
     /// # Errors
     ///
