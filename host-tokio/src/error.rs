@@ -29,6 +29,17 @@ pub struct RequestError {
 }
 
 impl RequestError {
+    /// The end of an attempt because the client that its writer shares was closed.
+    pub(crate) fn client_closed(failure: Failure) -> Self {
+        Self {
+            failure,
+            operation: "writeWithContext",
+            stream: "".into(),
+            host: None,
+            message: "the client that the writer shares was closed".into(),
+        }
+    }
+
     /// Returns what is known of the write: written, not written, or unknown.
     #[must_use]
     pub const fn known(&self) -> WriteState {
@@ -104,6 +115,12 @@ pub enum BuildError {
     /// The TLS settings cannot be used.
     #[cfg(feature = "tls")]
     Tls(TlsError),
+    /// A setting of the way to the proxies was given for a writer that shares a client, which has
+    /// its own.
+    SharedClient {
+        /// Name of the setting.
+        setting: &'static str,
+    },
     /// No proxy replied to the first handshake in time.
     NoProxy {
         /// The name that was resolved.
@@ -156,6 +173,11 @@ impl fmt::Display for BuildError {
             }
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "{error}"),
+            Self::SharedClient { setting } => write!(
+                f,
+                "{setting} was set for a writer that shares a client: leave it out, or set it \
+                 where the client is built"
+            ),
             Self::NoProxy {
                 name,
                 waited,
@@ -216,7 +238,10 @@ impl core::error::Error for BuildError {
             Self::Writer(error) => Some(error),
             Self::StreamName { error, .. } => Some(error),
             Self::Name { error, .. } => Some(error),
-            Self::MaxInFlight { .. } | Self::UnsupportedName { .. } | Self::NoProxy { .. } => None,
+            Self::MaxInFlight { .. }
+            | Self::UnsupportedName { .. }
+            | Self::SharedClient { .. }
+            | Self::NoProxy { .. } => None,
         }
     }
 }

@@ -45,7 +45,8 @@
 //! when. This crate adds sockets, TLS, names and time. A writer, its connections and their timers
 //! are polled as one future, in one task: a record set is encoded straight behind the bytes that
 //! its connection has to send, and all of them leave with one system call. Each proxy has one
-//! connection with many requests in flight.
+//! connection with many requests in flight. Many writers of one process can
+//! [share a client](MultiStreamWriterBuilder::shared_client), and its connections.
 //!
 //! - Names are Finagle's: `inet!host:port,host:port`, `fixedinet!…`, `nil!`, `neg!`, `fail!`; with
 //!   the feature `zookeeper` also `zk!host:port!/path` and `serverset!host:port!/path`, the members

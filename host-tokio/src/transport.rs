@@ -7,26 +7,33 @@ use distributedlog::{
 };
 
 use crate::attempt_trace::{AttemptTraces, attempt_span};
-use crate::client::error_of;
-use crate::driver::{
-    Body, Destination, Driver, FinishedRequest, NewRequest, SharedCounters, Token,
-};
+use crate::client::{FinishedAttempt, WriterLink};
+use crate::driver::{Body, Destination, Driver, NewRequest, SharedCounters, SharedPool, Token};
 use crate::error::{BuildError, RequestError};
 use crate::writer::StreamNames;
-use crate::{ProxyClientBuilder, TokioClock};
+use crate::{ProxyClient, ProxyClientBuilder, TokioClock};
 
-/// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt
-/// is encoded straight into its connection's outgoing bytes, and no other task is woken for it.
+/// Carries the record sets of one writer to the write proxies: by connections of its own, or
+/// through a [`ProxyClient`] that writers share.
+///
+/// With connections of its own, all is done in the writer's task: an attempt is encoded straight
+/// into its connection's outgoing bytes, and no other task is woken for it.
 ///
 /// [`MultiStreamWriter`](crate::MultiStreamWriter) contains one; use it alone to run core's
 /// [`Runner`](distributedlog::async_writer::Runner) in a task of your own.
 pub struct ProxyTransport {
-    driver: Driver,
+    link: Link,
     streams: StreamNames,
     clock: TokioClock,
     closing: bool,
     last_failure: LastFailure,
     traces: AttemptTraces,
+}
+
+/// A transport's way to the proxies.
+enum Link {
+    Own(Box<Driver>),
+    Shared(WriterLink),
 }
 
 /// Last failed attempt since one succeeded, shared between a writer's task and its handles.
@@ -36,6 +43,11 @@ pub(crate) struct LastFailure(Arc<Mutex<Option<RequestError>>>);
 impl LastFailure {
     pub(crate) fn get(&self) -> Option<RequestError> {
         self.lock().clone()
+    }
+
+    /// Keeps this failure if there is none yet.
+    pub(crate) fn set_if_none(&self, error: RequestError) {
+        self.lock().get_or_insert(error);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<RequestError>> {
@@ -57,18 +69,41 @@ impl ProxyTransport {
         client: ProxyClientBuilder,
         streams: &[S],
     ) -> Result<Self, BuildError> {
-        let streams = StreamNames::new(streams)
-            .map_err(|(name, error)| BuildError::StreamName { name, error })?;
+        let streams = names(streams)?;
         let clock = TokioClock::new();
         let driver = client.driver(clock, &streams.keys()).await?;
-        Ok(Self {
-            driver,
+        Ok(Self::new(Link::Own(Box::new(driver)), streams, clock))
+    }
+
+    /// Writes to these streams through a client's connections. Any number of transports may share a
+    /// client: its [`max_in_flight`](ProxyClientBuilder::max_in_flight) and
+    /// [`max_in_flight_bytes`](ProxyClientBuilder::max_in_flight_bytes) hold for all of them
+    /// together, and an attempt beyond waits for its turn. Attempts of a client that was closed
+    /// fail with [`Cause::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::StreamName`].
+    pub fn shared<S: AsRef<str>>(client: ProxyClient, streams: &[S]) -> Result<Self, BuildError> {
+        let streams = names(streams)?;
+        let clock = client.clock();
+        client.prepare(streams.keys());
+        Ok(Self::new(
+            Link::Shared(WriterLink::new(client)),
+            streams,
+            clock,
+        ))
+    }
+
+    fn new(link: Link, streams: StreamNames, clock: TokioClock) -> Self {
+        Self {
+            link,
             streams,
             clock,
             closing: false,
             last_failure: LastFailure::default(),
             traces: AttemptTraces::default(),
-        })
+        }
     }
 
     /// Returns the names of the streams.
@@ -83,7 +118,28 @@ impl ProxyTransport {
 
     /// Returns the client's counters: requests, redirects, connections.
     pub(crate) fn counters(&self) -> SharedCounters {
-        self.driver.counters()
+        match &self.link {
+            Link::Own(driver) => driver.counters(),
+            Link::Shared(link) => link.client().shared_counters(),
+        }
+    }
+
+    /// Returns the number of the client that it shares with others.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn shared_client(&self) -> Option<u64> {
+        match &self.link {
+            Link::Own(_) => None,
+            Link::Shared(link) => Some(link.client().number()),
+        }
+    }
+
+    /// Returns a future that is ready when a client that it shares was closed and has ended. Never
+    /// ready for connections of its own.
+    pub(crate) fn client_ended(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        match &mut self.link {
+            Link::Own(_) => None,
+            Link::Shared(link) => Some(link.client_ended()),
+        }
     }
 
     /// The clock that the writer must go by: deadlines are its instants.
@@ -91,6 +147,18 @@ impl ProxyTransport {
     pub const fn clock(&self) -> TokioClock {
         self.clock
     }
+
+    fn pool(&self) -> &SharedPool {
+        match &self.link {
+            Link::Own(driver) => driver.pool(),
+            Link::Shared(link) => link.client().pool(),
+        }
+    }
+}
+
+/// Checks the names of streams.
+fn names<S: AsRef<str>>(streams: &[S]) -> Result<StreamNames, BuildError> {
+    StreamNames::new(streams).map_err(|(name, error)| BuildError::StreamName { name, error })
 }
 
 impl core::fmt::Debug for ProxyTransport {
@@ -112,13 +180,11 @@ impl Transport for ProxyTransport {
             .get(attempt.stream)
             .expect("a stream is registered before it is used");
         let span = attempt_span(&stream, &attempt);
-        let mut data = self.driver.buffer();
-        data.extend_from_slice(attempt.record_set);
-        let start = NewRequest {
+        let request = NewRequest {
             token: Token(attempt.id.0),
             to: Destination::Stream(stream, key),
             body: Body::Write {
-                data,
+                data: self.pool().copy(attempt.record_set),
                 record_set: true,
             },
             deadline: Some(attempt.deadline),
@@ -126,48 +192,52 @@ impl Transport for ProxyTransport {
             retry_policy: RetryPolicy::OneRound,
             earlier_attempts: attempt.earlier_attempts,
         };
-        match self.driver.start(now, start) {
-            Ok(()) => {
-                self.traces.begin(attempt.id, span);
-                Ok(())
-            }
-            Err(refusal) => {
+        match &mut self.link {
+            Link::Own(driver) => driver.start(now, request).map_err(|refusal| {
                 tracing::debug!(%refusal, "an attempt was not started");
-                Err(StartRefused)
-            }
+                StartRefused
+            })?,
+            Link::Shared(link) => link.start(attempt.id, request)?,
         }
+        self.traces.begin(attempt.id, span);
+        Ok(())
     }
 
     fn cancel(&mut self, now: Instant, attempt: AttemptId) {
         self.traces.end(attempt, "cancelled");
-        self.driver.cancel(now, Token(attempt.0));
+        match &mut self.link {
+            Link::Own(driver) => driver.cancel(now, Token(attempt.0)),
+            Link::Shared(link) => link.cancel(attempt),
+        }
     }
 
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)> {
-        if let Some(finished) = self.driver.next_finished() {
-            return Poll::Ready(self.outcome(finished));
-        }
-        self.driver.drive(cx);
-        match self.driver.next_finished() {
-            Some(finished) => Poll::Ready(self.outcome(finished)),
-            None => Poll::Pending,
-        }
+        let finished = match &mut self.link {
+            Link::Own(driver) => poll_driver(driver, cx),
+            Link::Shared(link) => link.poll_finished(cx),
+        };
+        finished.map(|finished| self.outcome(finished))
     }
 
+    /// Closes connections of its own. Those of a client that it shares stay open.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Link::Own(driver) = &mut self.link else {
+            // Cancellations are on their way to the client's task.
+            return Poll::Ready(());
+        };
         if !self.closing {
             self.closing = true;
-            let now = self.driver.now();
-            self.driver.close(now, now);
+            let now = driver.now();
+            driver.close(now, now);
         }
         loop {
-            self.driver.drive(cx);
-            if self.driver.is_closed() {
+            driver.drive(cx);
+            if driver.is_closed() {
                 return Poll::Ready(());
             }
             // The results of cancelled attempts are dropped.
             let mut ended_any = false;
-            while self.driver.next_finished().is_some() {
+            while driver.next_finished().is_some() {
                 ended_any = true;
             }
             if !ended_any {
@@ -177,9 +247,25 @@ impl Transport for ProxyTransport {
     }
 }
 
+/// Returns the next attempt that has ended at connections of the transport's own.
+fn poll_driver(driver: &mut Driver, cx: &mut Context<'_>) -> Poll<FinishedAttempt> {
+    let finished = match driver.next_finished() {
+        Some(finished) => finished,
+        None => {
+            driver.drive(cx);
+            match driver.next_finished() {
+                Some(finished) => finished,
+                None => return Poll::Pending,
+            }
+        }
+    };
+    let attempt = AttemptId(finished.token.0);
+    Poll::Ready(FinishedAttempt::of(attempt, finished, driver))
+}
+
 impl ProxyTransport {
-    fn outcome(&mut self, finished: FinishedRequest) -> (AttemptId, Outcome) {
-        let id = AttemptId(finished.token.0);
+    fn outcome(&mut self, finished: FinishedAttempt) -> (AttemptId, Outcome) {
+        let id = finished.attempt;
         match finished.result {
             Ok(Success::Written(position)) => {
                 *self.last_failure.lock() = None;
@@ -191,12 +277,11 @@ impl ProxyTransport {
                 self.traces.end(id, "malformed");
                 (id, Err(Failure::unanswered(Cause::ProtocolError)))
             }
-            Err(failure) => {
-                let host = finished.host.and_then(|host| self.driver.address(host));
-                let error = error_of(finished, failure, host);
+            Err(error) => {
+                let failure = error.failure;
                 self.traces.end(id, failure.cause.name());
                 tracing::debug!(%error, "an attempt failed");
-                *self.last_failure.lock() = Some(error);
+                *self.last_failure.lock() = Some(*error);
                 (id, Err(failure))
             }
         }

@@ -144,6 +144,15 @@ impl Recorded {
         )
     }
 
+    /// Returns the keys of the labels of all series of this name.
+    fn labels(&self, name: &str) -> Vec<String> {
+        let series = self.0.iter().filter(|(key, _)| key.key().name() == name);
+        series
+            .flat_map(|(key, _)| key.key().labels())
+            .map(|label| label.key().to_owned())
+            .collect()
+    }
+
     /// Returns the counter, gauge or number of values of this name and label.
     fn figure(&self, name: &str, label: &str) -> Option<f64> {
         let (_, value) = self.0.iter().find(|(key, _)| {
@@ -193,6 +202,37 @@ async fn counters_streams_and_times_reach_the_metrics_facade() {
     ] {
         assert_eq!(recorded.figure(figure, label), Some(1.0), "{figure}");
     }
+}
+
+/// Writers that share a client publish its counters once, under the client's number.
+#[tokio::test]
+async fn the_counters_of_a_shared_client_have_a_label_of_their_own() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let proxy = Proxy::bind().await;
+    let (client, mut peer) = proxy.client_and_peer().await;
+    let mut writers = Vec::new();
+    for _ in 0..2 {
+        let builder = MultiStreamWriter::builder(["a"]).shared_client(client.clone());
+        let writer = builder.build().await.unwrap();
+        let written = answered(&mut peer, writer.write(b"a record")).await;
+        written.unwrap();
+        writers.push(writer);
+    }
+    let published = async {
+        loop {
+            let recorded = Recorded::take(&snapshotter);
+            let name = "distributedlog_client_succeeded_total";
+            if recorded.figure(name, "") == Some(2.0) {
+                return recorded.labels(name);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = Duration::from_secs(30);
+    let labels = tokio::time::timeout(limit, published).await.unwrap();
+    assert_eq!(labels, ["client"]);
 }
 
 #[tokio::test]

@@ -197,26 +197,27 @@ impl ProxyClientBuilder {
     /// # Panics
     ///
     /// When called outside a tokio runtime with I/O and time enabled.
-    pub async fn build(mut self) -> Result<ProxyClient, BuildError> {
+    pub async fn build(self) -> Result<ProxyClient, BuildError> {
         if !(1..=MAX_IN_FLIGHT).contains(&self.max_in_flight) {
             return Err(BuildError::MaxInFlight {
                 value: self.max_in_flight,
                 max: MAX_IN_FLIGHT,
             });
         }
-        self.request_timeout.get_or_insert(DEFAULT_REQUEST_TIMEOUT);
+        // The default holds for the operations of handles: writers that share the client have
+        // request timeouts of their own.
+        let default_timeout = match self.request_timeout {
+            None => Some(DEFAULT_REQUEST_TIMEOUT),
+            Some(_) => None,
+        };
         let (max_in_flight, max_bytes, drain_timeout) =
             (self.max_in_flight, self.max_bytes, self.drain_timeout);
-        let driver = self.driver(TokioClock::new(), &[]).await?;
-        let counters = driver.counters();
+        let clock = TokioClock::new();
+        let driver = self.driver(clock, &[]).await?;
         let (commands, received) = mpsc::unbounded_channel();
-        tokio::spawn(Task::new(driver, received, drain_timeout).run());
-        Ok(ProxyClient::new(
-            commands,
-            counters,
-            max_in_flight,
-            max_bytes,
-        ))
+        let client = ProxyClient::new(commands, &driver, clock, max_in_flight, max_bytes);
+        tokio::spawn(Task::new(driver, received, default_timeout, drain_timeout).run());
+        Ok(client)
     }
 
     /// A driver that has shaken hands. `streams` are those that it will be asked for, as far as

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use distributedlog::client::routing::StreamKey;
+use tokio::sync::oneshot;
 
+use super::attempts::ReplyTo;
 use super::reply::{BulkReply, HandshakeReply, HostReply, Owner};
-use crate::driver::{Body, Token};
+use super::room::InFlightPermit;
+use crate::driver::{Body, NewRequest, Token};
 use crate::error::RequestError;
 
-/// One message from a handle. A start takes permits with it that bound how many there are; a
-/// cancellation follows its start.
+/// One message from a handle, or from a writer that shares the client. A start and an attempt take
+/// permits with them that bound how many there are; a cancellation follows its start.
 pub(crate) enum Command {
     Start {
         token: Token,
@@ -19,21 +22,19 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<Reply, RequestError>>,
         room: InFlightPermit,
     },
+    Attempt {
+        request: NewRequest,
+        reply_to: ReplyTo,
+    },
     Cancel(Token),
+    /// Streams that will be written to; see [`Driver::prepare`](crate::driver::Driver::prepare).
+    Prepare(Vec<StreamKey>),
     Handshake(oneshot::Sender<Vec<HostReply<HandshakeReply>>>),
     SetAcceptNewStream {
         enabled: bool,
         reply: oneshot::Sender<Vec<HostReply<()>>>,
     },
     Close(oneshot::Sender<()>),
-}
-
-/// Semaphore permits that an operation holds while it is in flight: one for the operation, and one
-/// for each KiB of its records. Dropping it releases them.
-#[derive(Debug)]
-pub(crate) struct InFlightPermit {
-    pub(crate) _place: OwnedSemaphorePermit,
-    pub(crate) _bytes: OwnedSemaphorePermit,
 }
 
 /// Result of an operation that succeeded. Writes have a position, other operations may.

@@ -1,22 +1,23 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
+use distributedlog::client::routing::StreamKey;
 use distributedlog::{Cause, Dlsn, Failure};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Command, InFlightPermit, Reply};
+use super::command::{Command, Reply};
 use super::reply::{BulkReply, HandshakeReply, HostReply, Owner};
-use crate::ClientCounters;
-use crate::driver::{Body, SharedCounters, Token};
+use super::room::Room;
+use crate::driver::{Body, Driver, SharedCounters, SharedPool, Token};
 use crate::error::RequestError;
-
-/// Bytes are counted in pieces of this size: a semaphore's permits are fewer than bytes may be.
-const PIECE: usize = 1024;
+use crate::{ClientCounters, TokioClock};
 
 /// A client of the write proxies: one connection to each, many requests in flight on it.
 ///
-/// A cheap handle: clones share the connections, which one task drives. When the last clone is
-/// dropped, or [`close`](Self::close) was called, the task finishes what is in flight and ends.
+/// A cheap handle: clones share the connections, which one task drives, and so do
+/// [writers](crate::MultiStreamWriterBuilder::shared_client) that are given one. When the last of
+/// them is dropped, or [`close`](Self::close) was called, the task finishes what is in flight and
+/// ends.
 ///
 /// Every operation finds the stream's owner by itself, follows redirects and tries other proxies as
 /// the settings allow. An operation waits while
@@ -34,38 +35,38 @@ pub struct ProxyClient {
 #[derive(Debug)]
 struct Shared {
     commands: mpsc::UnboundedSender<Command>,
-    places: Arc<Semaphore>,
-    pieces: Arc<Semaphore>,
-    max_pieces: u32,
+    room: Room,
     tokens: AtomicU64,
     counters: SharedCounters,
+    pool: SharedPool,
+    clock: TokioClock,
+    /// Numbers the client among those of the process, for its metrics.
+    #[cfg(feature = "metrics")]
+    number: u64,
 }
 
 impl ProxyClient {
-    /// A handle whose commands go to `commands`' other end: at most `max_in_flight` operations at a
-    /// time, with `max_bytes` in them.
+    /// A handle of `driver`, whose commands go to `commands`' other end: at most `max_in_flight`
+    /// operations at a time, with `max_bytes` in them.
     pub(super) fn new(
         commands: mpsc::UnboundedSender<Command>,
-        counters: SharedCounters,
+        driver: &Driver,
+        clock: TokioClock,
         max_in_flight: usize,
         max_bytes: usize,
     ) -> Self {
-        let max_pieces = max_bytes
-            .div_ceil(PIECE)
-            .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let (places, pieces) = (
-            Arc::new(Semaphore::new(max_in_flight)),
-            Arc::new(Semaphore::new(max_pieces)),
-        );
-        let max_pieces = u32::try_from(max_pieces).expect("clamped to it");
+        #[cfg(feature = "metrics")]
+        static CLIENTS: AtomicU64 = AtomicU64::new(1);
         Self {
             shared: Arc::new(Shared {
                 commands,
-                places,
-                pieces,
-                max_pieces,
+                room: Room::new(max_in_flight, max_bytes),
                 tokens: AtomicU64::new(0),
-                counters,
+                counters: driver.counters(),
+                pool: driver.pool().clone(),
+                clock,
+                #[cfg(feature = "metrics")]
+                number: CLIENTS.fetch_add(1, Ordering::Relaxed),
             }),
         }
     }
@@ -212,8 +213,9 @@ impl ProxyClient {
         self.shared.counters.get()
     }
 
-    /// Takes no more operations from any clone of this handle, waits until those in flight have
-    /// completed, discards the cancelled ones at the proxies, and closes the connections.
+    /// Takes no more operations from any clone of this handle, nor attempts of writers that share
+    /// it, waits until those in flight have completed, discards the cancelled ones at the proxies,
+    /// and closes the connections. Its writers end with it.
     /// Operations started after it fail with [`Cause::Closed`]. Closing twice has no effect.
     ///
     /// # Cancel safety
@@ -237,7 +239,7 @@ impl ProxyClient {
             .run(
                 stream,
                 Body::Write {
-                    data: data.to_vec(),
+                    data: self.shared.pool.copy(data),
                     record_set,
                 },
             )
@@ -261,10 +263,11 @@ impl ProxyClient {
 
     async fn run(&self, stream: &str, body: Body) -> Result<Reply, RequestError> {
         let operation = body.name();
-        let Some(room) = self.shared.room(body.bytes()).await else {
+        let room = &self.shared.room;
+        let Some(room) = room.acquire(room.pieces(body.bytes())).await else {
             return Err(closed(operation, stream));
         };
-        let token = Token(self.shared.tokens.fetch_add(1, Ordering::Relaxed));
+        let token = self.next_token();
         let (reply, replied) = oneshot::channel();
         if self
             .shared
@@ -307,22 +310,49 @@ impl ProxyClient {
     }
 }
 
-impl Shared {
-    /// Waits for the permits of one operation with this number of bytes. An operation larger than
-    /// the maximum takes all permits.
-    async fn room(&self, bytes: usize) -> Option<InFlightPermit> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE))
-            .unwrap_or(u32::MAX)
-            .min(self.max_pieces);
-        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
-        let bytes = Arc::clone(&self.pieces)
-            .acquire_many_owned(pieces)
-            .await
-            .ok()?;
-        Some(InFlightPermit {
-            _place: place,
-            _bytes: bytes,
-        })
+/// What the writers that share the client need of it.
+impl ProxyClient {
+    /// Sends a command to the client's task. If that has ended, the command is dropped.
+    pub(super) fn send(&self, command: Command) {
+        let _ = self.shared.commands.send(command);
+    }
+
+    /// Announces streams that will be written to.
+    pub(crate) fn prepare(&self, streams: Vec<StreamKey>) {
+        self.send(Command::Prepare(streams));
+    }
+
+    /// Returns `true` once the client's task has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.shared.commands.is_closed()
+    }
+
+    pub(super) fn next_token(&self) -> Token {
+        Token(self.shared.tokens.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn room(&self) -> &Room {
+        &self.shared.room
+    }
+
+    /// Returns the pool of buffers for records.
+    pub(crate) fn pool(&self) -> &SharedPool {
+        &self.shared.pool
+    }
+
+    /// Returns the clock of the client's deadlines.
+    pub(crate) fn clock(&self) -> TokioClock {
+        self.shared.clock
+    }
+
+    pub(crate) fn shared_counters(&self) -> SharedCounters {
+        self.shared.counters.clone()
+    }
+
+    /// Returns the client's number among those of the process.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn number(&self) -> u64 {
+        self.shared.number
     }
 }
 

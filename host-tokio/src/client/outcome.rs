@@ -48,7 +48,7 @@ pub(super) fn operation_result(
 }
 
 /// Returns the error of an operation that ended with this failure.
-pub(crate) fn error_of(
+pub(super) fn error_of(
     finished: FinishedRequest,
     failure: Failure,
     host: Option<SocketAddr>,

@@ -7,13 +7,16 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use distributedlog::Instant;
 use distributedlog::client::HostId;
-use distributedlog::client::routing::{RetryPolicy, StreamKey};
+use distributedlog::client::routing::{RetryPolicy, StreamKey, SubmitError};
 use tokio::sync::{mpsc, oneshot};
 
+use super::attempts::{FinishedAttempt, OutcomeQueue, ReplyTo};
 use super::broadcast::Broadcast;
-use super::command::{Command, InFlightPermit, Reply};
+use super::command::{Command, Reply};
 use super::outcome::{operation_result, refused};
+use super::room::InFlightPermit;
 use crate::driver::{Body, Destination, Driver, FinishedRequest, NewRequest, Token};
 use crate::error::RequestError;
 
@@ -30,7 +33,11 @@ pub(super) struct Task {
     next_own: u64,
     closers: Vec<oneshot::Sender<()>>,
     closing: bool,
+    /// Time of an operation, unless the routing machine has one.
+    default_timeout: Option<Duration>,
     drain_timeout: Duration,
+    /// Writers with outcomes that they were not woken for yet. Empty between polls.
+    unwoken: Vec<OutcomeQueue>,
 }
 
 enum Waiting {
@@ -38,6 +45,7 @@ enum Waiting {
         reply: oneshot::Sender<Result<Reply, RequestError>>,
         _room: InFlightPermit,
     },
+    Attempt(ReplyTo),
     Broadcast {
         id: u64,
         host: HostId,
@@ -48,6 +56,7 @@ impl Task {
     pub(super) fn new(
         driver: Driver,
         commands: mpsc::UnboundedReceiver<Command>,
+        default_timeout: Option<Duration>,
         drain_timeout: Duration,
     ) -> Self {
         Self {
@@ -59,7 +68,9 @@ impl Task {
             next_own: 0,
             closers: Vec::new(),
             closing: false,
+            default_timeout,
             drain_timeout,
+            unwoken: Vec::new(),
         }
     }
 
@@ -93,6 +104,10 @@ impl Task {
                 finished_any = true;
                 self.finish(finished);
             }
+            // Once for all outcomes of a writer in this turn.
+            for writer in self.unwoken.drain(..) {
+                writer.wake();
+            }
             if self.closing && self.driver.is_closed() {
                 return Poll::Ready(());
             }
@@ -111,11 +126,16 @@ impl Task {
                 reply,
                 room,
             } => self.start(token, stream, body, reply, room),
+            Command::Attempt { request, reply_to } => self.start_attempt(request, reply_to),
             Command::Cancel(token) => {
-                if self.waiting.remove(&token).is_some() {
+                if let Some(waiting) = self.waiting.remove(&token) {
+                    if let Waiting::Attempt(reply_to) = waiting {
+                        reply_to.forget();
+                    }
                     self.driver.cancel(self.driver.now(), token);
                 }
             }
+            Command::Prepare(streams) => self.driver.prepare(&streams),
             Command::Handshake(reply) => self.broadcast(Broadcast::handshake(reply)),
             Command::SetAcceptNewStream { enabled, reply } => {
                 self.broadcast(Broadcast::accept(enabled, reply))
@@ -143,26 +163,44 @@ impl Task {
     ) {
         let operation = body.name();
         let to = Destination::Stream(Arc::clone(&stream), StreamKey::of(&stream));
+        let now = self.driver.now();
         let start = NewRequest {
             token,
             to,
             body,
-            deadline: None,
+            deadline: self.default_deadline(now),
             retry_policy: RetryPolicy::UntilDeadline,
             earlier_attempts: 0,
         };
-        match self.driver.start(self.driver.now(), start) {
+        match self.driver.start(now, start) {
             Ok(()) => {
                 self.waiting
                     .insert(token, Waiting::Handle { reply, _room: room });
             }
             Err(refusal) => {
-                let error = RequestError {
-                    stream: (*stream).into(),
-                    operation,
-                    ..refused(refusal)
-                };
-                let _ = reply.send(Err(error));
+                let _ = reply.send(Err(refused_on(&stream, operation, refusal)));
+            }
+        }
+    }
+
+    fn default_deadline(&self, now: Instant) -> Option<Instant> {
+        self.default_timeout.map(|timeout| now + timeout)
+    }
+
+    fn start_attempt(&mut self, request: NewRequest, reply_to: ReplyTo) {
+        let (token, operation) = (request.token, request.body.name());
+        let stream = match &request.to {
+            Destination::Stream(stream, _) => Arc::clone(stream),
+            Destination::Host(_) => Arc::from(""),
+        };
+        match self.driver.start(self.driver.now(), request) {
+            Ok(()) => {
+                let waiting = Waiting::Attempt(reply_to.started());
+                self.waiting.insert(token, waiting);
+            }
+            Err(refusal) => {
+                let error = refused_on(&stream, operation, refusal);
+                self.unwoken.extend(reply_to.finish(Err(Box::new(error))));
             }
         }
     }
@@ -177,7 +215,7 @@ impl Task {
                 token,
                 to: Destination::Host(host),
                 body: broadcast.body(),
-                deadline: None,
+                deadline: self.default_deadline(now),
                 retry_policy: RetryPolicy::OneRound,
                 earlier_attempts: 0,
             };
@@ -202,6 +240,12 @@ impl Task {
                 let host = finished.host.and_then(|host| self.driver.address(host));
                 let _ = reply.send(operation_result(finished, host));
             }
+            Some(Waiting::Attempt(reply_to)) => {
+                let attempt = reply_to.attempt();
+                let FinishedAttempt { result, .. } =
+                    FinishedAttempt::of(attempt, finished, &self.driver);
+                self.unwoken.extend(reply_to.finish(result));
+            }
             Some(Waiting::Broadcast { id, host }) => {
                 let address = self.driver.address(host);
                 let Some(broadcast) = self.broadcasts.get_mut(&id) else {
@@ -215,5 +259,14 @@ impl Task {
             }
             None => {}
         }
+    }
+}
+
+/// Returns the error of an operation on a stream that could not be started.
+fn refused_on(stream: &str, operation: &'static str, refusal: SubmitError) -> RequestError {
+    RequestError {
+        stream: stream.into(),
+        operation,
+        ..refused(refusal)
     }
 }

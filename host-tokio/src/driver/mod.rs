@@ -31,7 +31,7 @@ use distributedlog::wire::service::{ClientInfo, Request};
 use distributedlog::{Clock, Failure, Instant};
 use pending::Pending;
 pub(crate) use pending::{Body, Detail};
-use pool::Pool;
+pub(crate) use pool::SharedPool;
 pub(crate) use settings::{DriverSettings, Hosts};
 use timer::Timer;
 pub(crate) use tokens::Token;
@@ -70,7 +70,7 @@ pub(crate) struct Driver {
     /// By request, where it was sent last: what a discard needs, even after the request has ended.
     calls: Vec<Option<(RequestId, HostId, Call)>>,
     tokens: Tokens,
-    pool: Pool,
+    pool: SharedPool,
     finished: VecDeque<FinishedRequest>,
     timer: Timer,
     /// True if a future was created that must be polled before the task sleeps.
@@ -142,7 +142,7 @@ impl Driver {
             requests: Vec::new(),
             calls: Vec::new(),
             tokens: Tokens::default(),
-            pool: Pool::default(),
+            pool: SharedPool::default(),
             finished: VecDeque::new(),
             timer: Timer::new(clock),
             poll_again: false,
@@ -164,9 +164,9 @@ impl Driver {
         self.client.prepare(streams);
     }
 
-    /// A buffer for a request's data: recycled, empty.
-    pub(crate) fn buffer(&mut self) -> Vec<u8> {
-        self.pool.take()
+    /// Returns the pool of buffers for the data of requests, which are recycled.
+    pub(crate) const fn pool(&self) -> &SharedPool {
+        &self.pool
     }
 
     /// Takes a request. On refusal its buffers are recycled.
@@ -271,7 +271,7 @@ impl Driver {
         hosts.map(|host| host.id)
     }
 
-    fn recycle(&mut self, body: Body) {
+    fn recycle(&self, body: Body) {
         match body {
             Body::Write { data, .. } => self.pool.give(data),
             Body::BulkWrite(_)

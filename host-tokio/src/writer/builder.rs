@@ -2,11 +2,11 @@ use core::time::Duration;
 
 use std::sync::{Arc, Mutex};
 
-use distributedlog::Transport;
 use distributedlog::async_writer::{self, HeapSlots, State};
 use distributedlog::writer::{
     Heap, Identity, Settings, SettingsBuilder, StreamCount, Writer, WriterId,
 };
+use distributedlog::{Cause, Failure, Transport};
 
 use super::keyed::{Lane, lane_settings, run_lanes};
 use super::shared_transport::share;
@@ -16,7 +16,9 @@ use super::{KeyedWriter, MultiStreamWriter, StreamNames};
 use crate::Tls;
 use crate::driver::SharedCounters;
 use crate::transport::LastFailure;
-use crate::{BuildError, ProxyClientBuilder, ProxyTransport, TokioClock};
+use crate::{
+    BuildError, ProxyClient, ProxyClientBuilder, ProxyTransport, RequestError, TokioClock,
+};
 
 /// Settings that have a method here, each with its documentation. They are kept apart from those of
 /// [`MultiStreamWriterBuilder::settings`], so that the order of the calls does not matter.
@@ -67,19 +69,27 @@ explicit_settings! {
 ///
 /// [`settings`](Self::settings) takes all settings of the writer, [`client`](Self::client) all
 /// settings of the way to its proxies; the most used of both have a method here, which takes
-/// precedence, whichever is called first.
+/// precedence, whichever is called first. Many writers of one process
+/// [share a client](Self::shared_client).
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct MultiStreamWriterBuilder {
     streams: Vec<String>,
     settings: SettingsBuilder,
     explicit: ExplicitSettings,
-    client: ProxyClientBuilder,
+    client: Option<ProxyClientBuilder>,
     proxies: Option<String>,
     client_id: Option<String>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+    shared_client: Option<ProxyClient>,
     identity: bool,
+}
+
+/// A writer's way to the proxies.
+enum Connections {
+    Own(Box<ProxyClientBuilder>),
+    Shared(ProxyClient),
 }
 
 impl MultiStreamWriterBuilder {
@@ -88,11 +98,12 @@ impl MultiStreamWriterBuilder {
             streams: streams.into_iter().map(Into::into).collect(),
             settings: Settings::builder(),
             explicit: ExplicitSettings::default(),
-            client: ProxyClientBuilder::new(),
+            client: None,
             proxies: None,
             client_id: None,
             #[cfg(feature = "tls")]
             tls: None,
+            shared_client: None,
             identity: true,
         }
     }
@@ -144,13 +155,78 @@ impl MultiStreamWriterBuilder {
     /// All settings of the way to the proxies, their name included. Methods of this builder that
     /// set a single one take precedence.
     pub fn client(mut self, client: ProxyClientBuilder) -> Self {
-        self.client = client;
+        self.client = Some(client);
         self
     }
 
-    /// Returns the settings of the writer and of the client, in which single ones take precedence.
-    fn effective(self) -> (SettingsBuilder, ProxyClientBuilder) {
-        let mut client = self.client;
+    /// Writes through a client that any number of writers share: they have its connections, one to
+    /// each proxy, instead of some of their own, and [`build`](Self::build) does not wait for any.
+    /// For processes with many writers. Default: the writer has connections of its own.
+    ///
+    /// ```no_run
+    /// use core::time::Duration;
+    /// use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = ProxyClient::builder()
+    ///     .proxies("inet!proxy-1:8000,proxy-2:8000")
+    ///     // The writers' request timeout: they hedge what is not answered sooner.
+    ///     .attempt_timeout(Duration::from_secs(10))
+    ///     .build()
+    ///     .await?;
+    /// let mut writers = Vec::new();
+    /// for tenant in 0..1_000 {
+    ///     let streams = (1..=3).map(|number| format!("tenant-{tenant}-{number}"));
+    ///     let builder = MultiStreamWriter::builder(streams).shared_client(client.clone());
+    ///     writers.push(builder.build().await?);
+    /// }
+    /// writers[17].write(b"a record").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// - [`max_in_flight`](ProxyClientBuilder::max_in_flight) and
+    ///   [`max_in_flight_bytes`](ProxyClientBuilder::max_in_flight_bytes) of the client hold for
+    ///   all its writers together. An attempt beyond waits; writers get room in turn, one attempt
+    ///   each.
+    /// - Its [`attempt_timeout`](ProxyClientBuilder::attempt_timeout) holds for the writers'
+    ///   attempts: after it, a set goes to the next stream. It is 1 s by default, not the request
+    ///   timeout as for a writer with connections of its own.
+    /// - Closing a writer does not close the client. The client's task ends when it is
+    ///   [closed](ProxyClient::close), or when its handles and its writers are gone. If it is
+    ///   closed before a writer, attempts in flight end as the client's operations do, and the
+    ///   writer's other records with [`Reason::Closed`](distributedlog::writer::Reason::Closed).
+    /// - [`MultiStreamWriter::client_counters`] are those of the client.
+    ///
+    /// `build` fails with [`BuildError::SharedClient`] if a setting of the way to the proxies is
+    /// given too.
+    pub fn shared_client(mut self, client: ProxyClient) -> Self {
+        self.shared_client = Some(client);
+        self
+    }
+
+    /// Returns the settings of the writer and its way to the proxies. Single settings take
+    /// precedence.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::SharedClient`].
+    fn effective(self) -> Result<(SettingsBuilder, Connections), BuildError> {
+        let settings = self.explicit.apply(self.settings);
+        if let Some(client) = self.shared_client {
+            let given = [
+                ("client", self.client.is_some()),
+                ("proxies", self.proxies.is_some()),
+                ("client_id", self.client_id.is_some()),
+                #[cfg(feature = "tls")]
+                ("tls", self.tls.is_some()),
+            ];
+            if let Some((setting, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(BuildError::SharedClient { setting });
+            }
+            return Ok((settings, Connections::Shared(client)));
+        }
+        let mut client = self.client.unwrap_or_else(ProxyClientBuilder::new);
         if let Some(name) = self.proxies {
             client = client.proxies(name);
         }
@@ -161,11 +237,11 @@ impl MultiStreamWriterBuilder {
         if let Some(tls) = self.tls {
             client = client.tls(tls);
         }
-        (self.explicit.apply(self.settings), client)
+        Ok((settings, Connections::Own(Box::new(client))))
     }
 
     /// Checks the settings, starts the task that does the writer's work on the current runtime, and
-    /// waits until a proxy has shaken hands.
+    /// waits until a proxy has shaken hands, unless the writer shares a client.
     ///
     /// # Errors
     ///
@@ -175,10 +251,11 @@ impl MultiStreamWriterBuilder {
     ///
     /// When called outside a tokio runtime with I/O and time enabled.
     pub async fn build(self) -> Result<MultiStreamWriter, BuildError> {
-        let (settings, transport) = self.connect().await?;
+        let (settings, mut transport) = self.connect().await?;
+        let client_ended = transport.client_ended();
         let parts = Parts::of(&transport);
         let (writer, work) = parts.writer(settings, transport)?;
-        tokio::spawn(work);
+        tokio::spawn(run_until(client_ended, parts.last_failure, work));
         Ok(writer)
     }
 
@@ -195,7 +272,8 @@ impl MultiStreamWriterBuilder {
     /// As [`build`](Self::build).
     pub async fn build_keyed(self) -> Result<KeyedWriter, BuildError> {
         let names = self.streams.clone();
-        let (settings, transport) = self.connect().await?;
+        let (settings, mut transport) = self.connect().await?;
+        let client_ended = transport.client_ended();
         let parts = Parts::of(&transport);
         let (transports, deliveries) = share(transport, names.len());
         let mut lanes = Vec::with_capacity(names.len());
@@ -206,20 +284,51 @@ impl MultiStreamWriterBuilder {
             lanes.push(writer);
             runners.push(Some(Box::pin(work) as Lane));
         }
-        tokio::spawn(run_lanes(runners, deliveries));
+        let work = run_lanes(runners, deliveries);
+        tokio::spawn(run_until(client_ended, parts.last_failure, work));
         Ok(KeyedWriter::new(lanes, &names))
     }
 
     /// Checks the settings and connects.
     async fn connect(self) -> Result<(Settings, ProxyTransport), BuildError> {
         let (streams, identity) = (self.streams.clone(), self.identity);
-        let (settings, client) = self.effective();
+        let (settings, connections) = self.effective()?;
         let count = StreamCount::new(streams.len()).map_err(BuildError::Writer)?;
         let settings = settings.build().map_err(BuildError::Writer)?;
         settings.check_streams(count).map_err(BuildError::Writer)?;
         let settings = with_randomness(settings, identity)?;
-        let client = client.or_attempt_timeout(settings.request_timeout());
-        Ok((settings, ProxyTransport::connect(client, &streams).await?))
+        let transport = match connections {
+            Connections::Own(client) => {
+                let client = client.or_attempt_timeout(settings.request_timeout());
+                ProxyTransport::connect(client, &streams).await?
+            }
+            Connections::Shared(client) => ProxyTransport::shared(client, &streams)?,
+        };
+        Ok((settings, transport))
+    }
+}
+
+/// Runs a writer's work, at most until the client that it shares has ended: then no attempt can
+/// succeed any more, and all its records complete.
+async fn run_until(
+    client_ended: Option<impl Future<Output = ()>>,
+    last_failure: LastFailure,
+    work: impl Future<Output = ()>,
+) {
+    let client_ended = async {
+        match client_ended {
+            Some(client_ended) => client_ended.await,
+            None => core::future::pending().await,
+        }
+    };
+    tokio::select! {
+        // The work first: outcomes that have arrived are taken.
+        biased;
+        () = work => {}
+        () = client_ended => {
+            let failure = Failure::not_sent(Cause::Closed);
+            last_failure.set_if_none(RequestError::client_closed(failure));
+        }
     }
 }
 
@@ -228,6 +337,8 @@ struct Parts {
     streams: StreamNames,
     clock: TokioClock,
     client: SharedCounters,
+    #[cfg(feature = "metrics")]
+    shared_client: Option<u64>,
     last_failure: LastFailure,
 }
 
@@ -237,6 +348,8 @@ impl Parts {
             streams: transport.streams(),
             clock: transport.clock(),
             client: transport.counters(),
+            #[cfg(feature = "metrics")]
+            shared_client: transport.shared_client(),
             last_failure: transport.last_failure(),
         }
     }
@@ -266,6 +379,8 @@ impl Parts {
             state: Arc::clone(&state),
             streams: self.streams.clone(),
             client: self.client.clone(),
+            #[cfg(feature = "metrics")]
+            shared_client: self.shared_client,
             last_failure: self.last_failure.clone(),
         };
         let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
@@ -334,8 +449,12 @@ mod tests {
                 )
         };
         let new = || MultiStreamWriterBuilder::new(["a"]);
-        let (before, after) = (single(all(new())), all(single(new())));
-        let ((settings, client), (other, other_client)) = (before.effective(), after.effective());
+        let effective = |builder: MultiStreamWriterBuilder| match builder.effective().unwrap() {
+            (settings, Connections::Own(client)) => (settings, client),
+            (_, Connections::Shared(_)) => unreachable!("no client was given"),
+        };
+        let (settings, client) = effective(single(all(new())));
+        let (other, other_client) = effective(all(single(new())));
         assert_eq!(settings, other);
         assert_eq!(format!("{client:?}"), format!("{other_client:?}"));
         let expected = SettingsBuilder::original()

@@ -137,7 +137,8 @@ impl MultiStreamWriter {
     }
 
     /// Takes no more records, flushes, waits until everything has completed, and closes the
-    /// connections (R13). Returns how many records were written meanwhile and how many were not.
+    /// connections, unless they are those of a shared client (R13). Returns how many records were
+    /// written meanwhile and how many were not.
     ///
     /// # Cancel safety
     ///
@@ -305,7 +306,8 @@ impl MultiStreamWriter {
     }
 
     /// Returns the counters of the client behind it: requests, redirects, connections. They are
-    /// updated once per turn of the task, and remain available after the writer was closed.
+    /// updated once per turn of the task, and remain available after the writer was closed. Those
+    /// of a [shared client](MultiStreamWriterBuilder::shared_client) count what all its users do.
     #[must_use]
     pub fn client_counters(&self) -> ClientCounters {
         self.client_counters.get()

@@ -32,20 +32,25 @@ impl WriteTimer {
 }
 
 /// Names of the figures of one writer: its series have a label of their own, because several
-/// writers of one process count apart.
+/// writers of one process count apart. Those of a client that writers share have the client's.
 #[cfg(feature = "metrics")]
 pub(super) struct Figures {
     writer: String,
+    client: (&'static str, String),
 }
 
 #[cfg(feature = "metrics")]
 impl Figures {
-    pub(super) fn new() -> Self {
+    /// Figures of the next writer. `shared_client` numbers the client that it shares.
+    pub(super) fn new(shared_client: Option<u64>) -> Self {
         use core::sync::atomic::{AtomicU64, Ordering};
         static WRITERS: AtomicU64 = AtomicU64::new(1);
-        Self {
-            writer: WRITERS.fetch_add(1, Ordering::Relaxed).to_string(),
-        }
+        let writer = WRITERS.fetch_add(1, Ordering::Relaxed).to_string();
+        let client = match shared_client {
+            None => ("writer", writer.clone()),
+            Some(number) => ("client", number.to_string()),
+        };
+        Self { writer, client }
     }
 
     /// Publishes the counters of the writer and of its client, and the figures of its streams.
@@ -60,8 +65,10 @@ impl Figures {
         for (name, value) in writer.iter() {
             counter!(format!("distributedlog_writer_{name}_total"), &label).absolute(value);
         }
+        // All writers of a client set the same series.
+        let client_label = [self.client.clone()];
         for (name, value) in client.iter() {
-            counter!(format!("distributedlog_client_{name}_total"), &label).absolute(value);
+            counter!(format!("distributedlog_client_{name}_total"), &client_label).absolute(value);
         }
         for (name, status) in streams {
             let label = [

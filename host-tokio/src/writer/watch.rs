@@ -24,6 +24,9 @@ pub(super) struct Watch {
     pub(super) state: SharedState,
     pub(super) streams: StreamNames,
     pub(super) client: SharedCounters,
+    /// Number of the client that it shares with other writers.
+    #[cfg(feature = "metrics")]
+    pub(super) shared_client: Option<u64>,
     pub(super) last_failure: LastFailure,
 }
 
@@ -63,7 +66,7 @@ impl Watch {
     pub(super) async fn run(self) {
         let mut seen = Seen::default();
         #[cfg(feature = "metrics")]
-        let figures = super::telemetry::Figures::new();
+        let figures = super::telemetry::Figures::new(self.shared_client);
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
