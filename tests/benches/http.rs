@@ -5,6 +5,8 @@
 //! `cargo bench -p distributedlog-tests --bench http [SECONDS [ROUNDS]]`; 4 seconds for each figure
 //! and 3 rounds unless given. The folder of the store is made below the current folder, or below
 //! `DLOG_BENCH_FOLDER`. Ratios are of the medians to the first row with as many requests at once.
+//! Below the table: p99 with 1,000 connections in multiples of that with 64, one write in flight on
+//! each, by thriftmux and by HTTP/1.1.
 
 use core::future::Future;
 use core::net::SocketAddr;
@@ -43,7 +45,7 @@ struct Way {
     records: usize,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Transport {
     /// Thriftmux, all requests over one connection.
     OneMux,
@@ -300,6 +302,19 @@ fn print(all: &[Vec<Round>]) {
             of(|round| round.p99_micros.into()) / 1e3,
             of(|round| round.proxy_micros),
         );
+    }
+    for transport in [Transport::Mux, Transport::Http1] {
+        let p99 = |at_once: usize| {
+            let is_meant = |way: &Way| (way.at_once, way.records) == (at_once, 1);
+            let mut ways = WAYS.iter().zip(all);
+            let (way, rounds) = ways
+                .find(|(way, _)| way.transport == transport && is_meant(way))
+                .expect("both numbers are measured");
+            let micros = rounds.iter().map(|round| round.p99_micros.into());
+            (way.name, median(micros.collect()))
+        };
+        let ((few, low), (many, high)) = (p99(FEW), p99(MANY));
+        println!("p99 of {many}: {:.2} times that of {few}", high / low);
     }
 }
 
