@@ -9,7 +9,8 @@ use core::ops::Range;
 use std::alloc::System;
 
 use distributedlog::writer::{
-    Adaptive, Budget, Codec, Health, Heap, Identity, Settings, StreamCount, Writer, WriterId,
+    Adaptive, Budget, Codec, Health, Heap, Identity, Settings, Storage as _, StreamCount, Writer,
+    WriterId,
 };
 use distributedlog::{AttemptId, Dlsn, Instant};
 
@@ -113,4 +114,48 @@ fn writing_allocates_nothing_once_the_tables_are_as_long_as_the_load_needs() {
         assert_eq!(count, 0, "with {settings:?}");
         assert_eq!(writer.counters().records_written, 8_080);
     }
+}
+
+/// R7: what a burst needed is given back, and the tables grow again as they did at first.
+#[test]
+fn an_idle_writer_gives_its_tables_back_and_grows_them_again() {
+    let settings = Settings::builder().original_features().buffer_size(0);
+    let settings = settings.build().unwrap();
+    let streams = StreamCount::new(5).unwrap();
+    let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
+    let mut attempts = Vec::with_capacity(64);
+    write_sets(&mut writer, &mut attempts, 0..10);
+    assert!(writer.storage().records().len() >= 8 && writer.storage().sets().len() >= 8);
+
+    // A record that waits keeps everything.
+    let start = Instant::from_millis(100_000);
+    let before = writer.write(start, b"r").expect("there is room");
+    assert!(!writer.shrink());
+    let attempt = writer.poll_transmit(start).expect("it is due").id;
+    assert!(!writer.shrink());
+    writer.handle_finished(start, attempt, Ok(Dlsn::INITIAL));
+    assert_eq!(writer.poll_completed(), Some(before));
+    assert!(!writer.shrink(), "its result was not taken");
+    writer.take(before).expect("announced").expect("written");
+
+    assert!(writer.shrink() && writer.shrink());
+    let storage = writer.storage();
+    let lengths = (
+        storage.records().len(),
+        storage.sets().len(),
+        storage.buffers().len(),
+    );
+    assert_eq!(lengths, (0, 0, 1));
+
+    // No id is used twice, and the tables are what they were at first.
+    let after = writer.write(start, b"r").expect("there is room");
+    assert!(after != before && writer.take(before).is_none());
+    let attempt = writer.poll_transmit(start).expect("it is due").id;
+    writer.handle_finished(start, attempt, Ok(Dlsn::INITIAL));
+    assert_eq!(writer.poll_completed(), Some(after));
+    writer.take(after).expect("announced").expect("written");
+    let count = allocations(|| write_sets(&mut writer, &mut attempts, 101..111));
+    assert!((1..=MOST_AT_FIRST).contains(&count), "{count}");
+    let count = allocations(|| write_sets(&mut writer, &mut attempts, 111..211));
+    assert_eq!(count, 0);
 }

@@ -148,6 +148,14 @@ impl ProxyTransport {
         self.clock
     }
 
+    /// Returns the pool of buffers of its own connections.
+    pub(crate) fn own_pool(&self) -> Option<SharedPool> {
+        match &self.link {
+            Link::Own(driver) => Some(driver.pool().clone()),
+            Link::Shared(_) => None,
+        }
+    }
+
     fn pool(&self) -> &SharedPool {
         match &self.link {
             Link::Own(driver) => driver.pool(),

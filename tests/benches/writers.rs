@@ -1,10 +1,11 @@
 //! What many writers in one process cost: memory and processor time of each, made, after one record
-//! each, and after 1,000 records each; with connections of their own and over one shared client;
-//! against a `dlog proxy --data`.
+//! each, after 1,000 records each, and after they were idle; with connections of their own and over
+//! one shared client; against a `dlog proxy --data`.
 //!
 //! `cargo bench -p distributedlog-tests --bench writers`. The folder of the store is made below the
 //! current folder, or below `DLOG_BENCH_FOLDER`.
 
+use core::time::Duration;
 use std::fs;
 use std::process::Command;
 use std::time::Instant;
@@ -24,6 +25,8 @@ const RECORD: [u8; 100] = [b'r'; 100];
 const RECORDS: usize = 1_000;
 /// Records that are written at the same time by all writers together, in batches of [`RECORDS`].
 const AT_ONCE: usize = 1_000_000;
+/// Longer than the time after which an idle writer frees its memory.
+const IDLE: Duration = Duration::from_secs(15);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -61,9 +64,9 @@ async fn parent() {
     let proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
     println!(
         "| client | writers | CPU ms each | sockets in all | KiB each, made | after one record \
-         | after 1,000 at once | records a second | MiB of all at most |"
+         | after 1,000 at once | idle since | records a second | MiB of all at most |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for writers in WRITERS {
         for mode in Mode::ALL {
             let program = std::env::current_exe().expect("the benchmark's own path");
@@ -82,7 +85,7 @@ async fn make(mode: Mode, proxy: &str, count: usize) -> Vec<MultiStreamWriter> {
         Mode::Own => None,
         Mode::Shared => {
             let builder = ProxyClient::builder().proxies(proxy);
-            let client = builder.attempt_timeout(core::time::Duration::from_secs(10));
+            let client = builder.attempt_timeout(Duration::from_secs(10));
             Some(client.build().await.expect("the proxy answers"))
         }
     };
@@ -114,9 +117,12 @@ async fn child(mode: Mode, proxy: &str, count: usize) {
         write_batch(writer).await;
     }
     let busy = each(resident_kib());
+    tokio::time::sleep(IDLE).await;
+    let idle = each(resident_kib());
     let (rate, highest) = (rate(&writers).await, kib(std::process::id(), "VmHWM"));
     println!(
-        "| {} | {count} | {:.2} | {sockets} | {made} | {written} | {busy} | {rate:.0} | {} |",
+        "| {} | {count} | {:.2} | {sockets} | {made} | {written} | {busy} | {idle} | {rate:.0} \
+         | {} |",
         mode.name(),
         cpu.as_secs_f64() * 1e3 / count as f64,
         highest / 1024

@@ -27,6 +27,15 @@ impl GrowingSlots {
     }
 }
 
+impl GrowingSlots {
+    /// Frees the slots of records, if no task waits for one.
+    fn shrink(&mut self) {
+        if self.records.iter().all(Option::is_none) {
+            self.records = Vec::new();
+        }
+    }
+}
+
 impl WaiterSlots for GrowingSlots {
     fn record_waker(&mut self, row: usize) -> &mut Option<Waker> {
         // Bounded by the rows of records, which the writer's settings bound.
@@ -71,6 +80,11 @@ impl HeapSlots {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Frees the slots of records, if no task waits for one.
+    pub(super) fn shrink(&mut self) {
+        self.slots.shrink();
     }
 }
 

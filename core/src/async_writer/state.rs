@@ -1,10 +1,14 @@
 use core::task::{Poll, Waker};
 
+#[cfg(feature = "std")]
+use super::HeapSlots;
 use super::WaiterSlots;
 use super::sealed::Inner;
 use super::waiter_slots::WaitFor;
 use super::waiters::{WaiterId, Waiters, Wakers, set_waker};
 use crate::expect::expect_no_fmt;
+#[cfg(feature = "std")]
+use crate::writer::Heap;
 use crate::writer::{
     AllFeatures, AttemptReport, AttemptReports, ChangeError, Counters, EnqueueError, FlushMark,
     MemberError, RecordId, Reservation, Settings, Storage, StreamStatus, WriteResult, Writer,
@@ -92,6 +96,12 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
         if !W::KEEPS_RESULTS || self.writer.free_record_slots() > 0 || self.announced * 4 < most {
             return;
         }
+        self.move_results();
+    }
+
+    /// Moves results that were announced and not taken out of the table of records, to slots that
+    /// keep results.
+    fn move_results(&mut self) {
         for row in 0..self.writer.storage().records().len() {
             let Some(record) = self.writer.announced(row) else {
                 continue;
@@ -188,6 +198,20 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
             }
         }
         busy
+    }
+}
+
+#[cfg(feature = "std")]
+impl<C: Clock + Clone, F: WriterFeatures> State<Heap, HeapSlots, C, F> {
+    /// Frees the tables of an idle writer, as [`Writer::shrink`] does: results that were not taken
+    /// are kept elsewhere. Returns `false`, and frees nothing, while the writer has work.
+    pub fn shrink(&mut self) -> bool {
+        self.move_results();
+        let shrunk = self.writer.shrink();
+        if shrunk {
+            self.slots.shrink();
+        }
+        shrunk
     }
 }
 

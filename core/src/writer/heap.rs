@@ -1,5 +1,7 @@
 use std::vec::Vec;
 
+#[cfg(doc)]
+use super::Writer;
 use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::storage::{SetBuffer, Storage, StorageTables};
 use super::{MAX_SET_BYTES, Settings, StreamCount};
@@ -8,8 +10,9 @@ use crate::tables::{TimerSlot, grow};
 /// Tables on the heap, which grow as they are needed, up to the size that the settings ask for.
 ///
 /// A table that is full doubles, so that writing allocates only while more records, sets or reports
-/// are kept at once than at any time before (R7). The first record of a set's buffer allocates the
-/// memory for a set of the configured size; a larger record grows it once.
+/// are kept at once than at any time before (R7), or since [`Writer::shrink`] freed the tables. The
+/// first record of a set's buffer allocates the memory for a set of the configured size; a larger
+/// record grows it once.
 #[derive(Debug)]
 pub struct Heap {
     streams: Vec<StreamSlot>,
@@ -20,6 +23,9 @@ pub struct Heap {
     records: Vec<RecordSlot>,
     reports: Vec<ReportSlot>,
     set_bytes: usize,
+    /// Generation of rows of records that are made from now on: above those of all rows before, so
+    /// that no record has the id of an earlier one.
+    generation: u32,
 }
 
 impl Heap {
@@ -35,7 +41,20 @@ impl Heap {
             records: Vec::new(),
             reports: Vec::new(),
             set_bytes,
+            generation: 0,
         }
+    }
+
+    /// Frees all tables but that of the streams. The caller knows that they are empty.
+    pub(super) fn free(&mut self) {
+        if let Some(last) = self.records.iter().map(|row| row.generation).max() {
+            self.generation = last.wrapping_add(1);
+        }
+        self.sets = Vec::new();
+        self.timers = Vec::new();
+        self.buffers = std::vec![HeapBuffer::new(self.set_bytes)];
+        self.records = Vec::new();
+        self.reports = Vec::new();
     }
 }
 
@@ -74,7 +93,12 @@ impl Storage for Heap {
     }
 
     fn grow_records(&mut self, most: usize) {
-        grow(&mut self.records, most, || RecordSlot::EMPTY);
+        let generation = self.generation;
+        grow(&mut self.records, most, || {
+            let mut row = RecordSlot::EMPTY;
+            row.generation = generation;
+            row
+        });
     }
 
     fn grow_reports(&mut self, most: usize) {

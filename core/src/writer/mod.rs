@@ -16,7 +16,7 @@
 //! | `silence` | streams that are silent, and their stalls | R9, R21 |
 //! | `budget`, `health`, `adaptive` | limits, streams and timeouts of attempts | R8, R9, R10 |
 //! | `settings`, `limits` | valid settings and the limits of everything | R7 |
-//! | `storage`, `slots`, `heap`, `ram` | where the tables are, and their size | R7 |
+//! | `storage`, `slots`, `heap`, `shrink`, `ram` | where the tables are, and their size | R7 |
 //!
 //! R15 holds everywhere: time and seed are arguments, and the same calls return the same results.
 
@@ -47,6 +47,8 @@ mod result;
 mod results;
 mod rotation;
 mod settings;
+#[cfg(feature = "std")]
+mod shrink;
 mod silence;
 mod slots;
 mod storage;

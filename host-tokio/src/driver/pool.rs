@@ -27,6 +27,11 @@ impl SharedPool {
         self.lock().give(buffer);
     }
 
+    /// Frees the memory of all buffers that are in the pool.
+    pub(crate) fn free(&self) {
+        *self.lock() = Pool::default();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Pool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -14,7 +14,7 @@ use super::watch::Watch;
 use super::{KeyedWriter, MultiStreamWriter, StreamNames};
 #[cfg(feature = "tls")]
 use crate::Tls;
-use crate::driver::SharedCounters;
+use crate::driver::{SharedCounters, SharedPool};
 use crate::transport::LastFailure;
 use crate::{
     BuildError, ProxyClient, ProxyClientBuilder, ProxyTransport, RequestError, TokioClock,
@@ -339,6 +339,7 @@ struct Parts {
     client: SharedCounters,
     #[cfg(feature = "metrics")]
     shared_client: Option<u64>,
+    pool: Option<SharedPool>,
     last_failure: LastFailure,
 }
 
@@ -350,6 +351,7 @@ impl Parts {
             client: transport.counters(),
             #[cfg(feature = "metrics")]
             shared_client: transport.shared_client(),
+            pool: transport.own_pool(),
             last_failure: transport.last_failure(),
         }
     }
@@ -381,6 +383,7 @@ impl Parts {
             client: self.client.clone(),
             #[cfg(feature = "metrics")]
             shared_client: self.shared_client,
+            pool: self.pool.clone(),
             last_failure: self.last_failure.clone(),
         };
         let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
