@@ -83,6 +83,12 @@ impl Mailbox {
         .await;
     }
 
+    /// Forgets the task that waits: it looks for messages before it waits again.
+    pub(super) fn forget_waker(&self) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.waker = None;
+    }
+
     /// Moves all messages to the end of `into`. If there are none, registers the task to be woken
     /// by the next.
     pub(super) fn receive(&self, cx: &Context<'_>, into: &mut Vec<Mail>) {

@@ -52,6 +52,22 @@ pub(super) struct Service {
     started: time::Instant,
 }
 
+/// What is left to [`Service::flush`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unflushed {
+    pub(super) has_appended: bool,
+    /// True if tasks were woken or begun, which this thread would keep waiting.
+    has_woken: bool,
+}
+
+impl Unflushed {
+    /// Adds what another call has left.
+    pub(super) const fn add(&mut self, other: Self) {
+        self.has_appended |= other.has_appended;
+        self.has_woken |= other.has_woken;
+    }
+}
+
 impl Service {
     pub(super) fn new(owner: Owner, settings: &Settings, store: Arc<dyn LogStore>) -> Self {
         let limits = Limits {
@@ -107,13 +123,21 @@ impl Service {
     }
 
     /// Passes a request to the machine. Returns its id while it waits in a queue, `None` if it was
-    /// started or answered.
+    /// started or answered; and what it leaves to [`flush`](Self::flush), which must be called
+    /// soon.
     pub(super) fn call(
         self: &Arc<Self>,
         now: Instant,
         call: Call<'_, ReplyTo>,
-    ) -> Option<QueuedRequestId> {
-        self.with(|machine| machine.handle_call(now, call))
+    ) -> (Option<QueuedRequestId>, Unflushed) {
+        self.with_later(|machine| machine.handle_call(now, call))
+    }
+
+    /// Has the store write what was appended, on this thread if it likes. Its results come by mail.
+    pub(super) fn flush(&self, unflushed: Unflushed) {
+        if unflushed.has_appended {
+            self.store.flush(!unflushed.has_woken);
+        }
     }
 
     /// Passes all completed appends among the messages to the machine, and leaves the other
@@ -231,6 +255,19 @@ impl Service {
 
     /// Calls the machine, then carries out its outputs.
     fn with<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine<ReplyTo>) -> R) -> R {
+        let (result, unflushed) = self.with_later(work);
+        if unflushed.has_appended {
+            self.store.flush(false);
+        }
+        result
+    }
+
+    /// Does the same as [`with`](Self::with), but leaves the flush to the caller.
+    fn with_later<R>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Machine<ReplyTo>) -> R,
+    ) -> (R, Unflushed) {
+        let mut unflushed = Unflushed::default();
         let (result, questions) = {
             // A panic in here is a bug of ours in one request: a poisoned lock must not fail all
             // others.
@@ -242,11 +279,13 @@ impl Service {
                 .is_some_and(|next| before.is_none_or(|before| next < before))
             {
                 self.earlier.notify_one();
+                unflushed.has_woken = true;
             }
-            (result, self.carry_out(&mut machine))
+            (result, self.carry_out(&mut machine, &mut unflushed))
         };
+        unflushed.has_woken |= !questions.is_empty();
         self.ask_all(questions);
-        result
+        (result, unflushed)
     }
 
     /// Puts each question to the store, and its answer to the machine.
@@ -260,7 +299,11 @@ impl Service {
     }
 
     /// Sends replies and appends, and returns the other requests to the store.
-    fn carry_out(&self, machine: &mut Machine<ReplyTo>) -> Vec<StoreRequest<ReplyTo>> {
+    fn carry_out(
+        &self,
+        machine: &mut Machine<ReplyTo>,
+        unflushed: &mut Unflushed,
+    ) -> Vec<StoreRequest<ReplyTo>> {
         let mut questions = Vec::new();
         while let Some(output) = machine.poll_output() {
             match output {
@@ -276,7 +319,8 @@ impl Service {
                         began: wakes::now(),
                     };
                     let done = Box::new(move |result| pending.complete(result));
-                    self.store.append(&lease, entry, done);
+                    self.store.append_later(&lease, entry, done);
+                    unflushed.has_appended = true;
                 }
                 Output::Request(question) => questions.push(question),
             }

@@ -24,9 +24,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// Callback of [`LogStore::append`]. Called once, with the position of the entry's first record
 /// when the entry is durable, or with the error.
 ///
-/// Runs on the store's own thread, or inside [`LogStore::append`] on the caller's if the entry is
-/// refused at once. It must pass the result on and return without blocking, and the caller must not
-/// hold a lock that it takes.
+/// Runs on the store's own thread, or on a caller's: inside [`LogStore::append`] if the entry is
+/// refused at once, or inside [`LogStore::flush`]. It must pass the result on and return without
+/// blocking, and the caller must not hold a lock that it takes.
 pub type AppendDone = Box<dyn FnOnce(Result<Dlsn, StoreError>) + Send>;
 
 /// Durable storage of log streams. All methods may be called from any thread.
@@ -119,6 +119,22 @@ pub trait LogStore: Send + Sync + 'static {
     /// or [`StoreError::Overloaded`] if too many appends are waiting. After [`StoreError::Io`] and
     /// [`StoreError::Disconnected`] it is unknown whether the entry was written.
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone);
+
+    /// Does the same as [`append`](Self::append), but may leave the work to the caller's thread,
+    /// which calls [`flush`](Self::flush) soon. This default leaves nothing.
+    fn append_later(&self, lease: &Lease, entry: Entry, done: AppendDone) {
+        self.append(lease, entry, done);
+    }
+
+    /// Does what [`append_later`](Self::append_later) has left to its callers, if it has: on this
+    /// thread if `may_wait`, and calls `done` there. It waits for the disk then, so the caller
+    /// holds no lock that others need.
+    ///
+    /// On a runtime with several threads, the others go on with what this one would have done, and
+    /// after a few milliseconds they are woken for that.
+    fn flush(&self, may_wait: bool) {
+        let _ = may_wait;
+    }
 
     /// Discards the records before `before`. Reads from an earlier position begin there. A position
     /// beyond the stream's end counts as its end; one before an earlier truncation changes nothing.

@@ -12,7 +12,7 @@ use super::clock_skew::{ClockSkewEstimate, DeadlinePassed};
 use crate::access::Caller;
 use crate::machine::{self, Call, NotStarted, QueuedRequestId, Reply, Usage, shorten};
 use crate::mailbox::{Mailbox, ReplyTo};
-use crate::service::Service;
+use crate::service::{Service, Unflushed};
 use crate::stats::{AnsweredRequest, RequestOutcome, is_repeated};
 use distributedlog_store::log_limit::{Admitted, LogKind};
 
@@ -35,6 +35,8 @@ pub(super) struct Dispatcher {
     pub(super) clock_skew: ClockSkewEstimate,
     /// Time of day at which the frames came that are handled now. `None`: not read yet.
     pub(super) unix_nanos: Option<u64>,
+    /// What the requests since the last [`flush`](Dispatcher::flush) have left to it.
+    pub(super) unflushed: Unflushed,
 }
 
 /// A request that the service works on.
@@ -73,8 +75,21 @@ pub(super) struct RequestContext {
 }
 
 impl Dispatcher {
+    /// Has the store write what was appended since the last call, on this thread if it likes.
+    /// Returns true if there was anything: the mailbox must be looked at again, and wakes the
+    /// connection only after that.
+    pub(super) fn flush(&mut self) -> bool {
+        let unflushed = core::mem::take(&mut self.unflushed);
+        if !unflushed.has_appended {
+            return false;
+        }
+        self.mailbox.forget_waker();
+        self.service.flush(unflushed);
+        true
+    }
+
     /// Passes the thrift message, which is a part of `frame`, to the service. The reply comes by
-    /// mail, under `slot`.
+    /// mail, under `slot`. [`flush`](Self::flush) must be called soon.
     ///
     /// # Errors
     ///
@@ -125,7 +140,7 @@ impl Dispatcher {
             mailbox: self.mailbox.clone(),
             slot,
         };
-        let queued = self.service.call(
+        let (queued, unflushed) = self.service.call(
             now,
             Call {
                 to,
@@ -134,6 +149,7 @@ impl Dispatcher {
                 action,
             },
         );
+        self.unflushed.add(unflushed);
         self.in_flight.add(frame.len());
         Ok(PendingRequest {
             method,

@@ -32,7 +32,7 @@ use super::Settings;
 use super::access::{Caller, Principal};
 use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
-use super::service::Service;
+use super::service::{Service, Unflushed};
 use distributedlog_store::frames::{FrameReader, FrameWriter, NextFrame, OutputLimits};
 use distributedlog_store::log_limit::{Admitted, LogKind};
 use distributedlog_store::peer_protocol::{FIRST_BYTES, PeerProtocol, http_refusal};
@@ -147,6 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 in_flight: Usage::default(),
                 clock_skew: ClockSkewEstimate::default(),
                 unix_nanos: None,
+                unflushed: Unflushed::default(),
             },
         }
     }
@@ -166,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let mut progress = self.take_mail(cx);
             progress |= self.read(cx);
-            self.handle_frames();
+            progress |= self.handle_frames();
             progress |= self.write(cx);
             if self.is_done() {
                 ready!(self.poll_shutdown(cx));
@@ -274,9 +275,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Handles all whole frames, until the connection is blocked. They have come at one time.
-    fn handle_frames(&mut self) {
+    /// Returns true if there may be mail of them.
+    fn handle_frames(&mut self) -> bool {
         self.dispatcher.unix_nanos = None;
         wakes::together(|| self.handle_each_frame());
+        self.dispatcher.flush()
     }
 
     fn handle_each_frame(&mut self) {

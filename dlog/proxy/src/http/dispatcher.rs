@@ -64,7 +64,7 @@ impl HttpDispatcher {
             mailbox: self.mailbox.clone(),
             slot,
         };
-        let id = self.service.call(
+        let (id, unflushed) = self.service.call(
             self.service.now(),
             Call {
                 to,
@@ -73,6 +73,7 @@ impl HttpDispatcher {
                 action,
             },
         );
+        self.service.flush(unflushed);
         PendingReply {
             dispatcher: self,
             reply,

@@ -2,6 +2,7 @@
 //! arrived during the previous sync.
 
 mod room;
+mod turns;
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
 use self::room::RoomFor;
+pub(super) use self::turns::{commit_until_closed, flush, may_wait_here};
 use super::batch::{Batch, Completion, Effect};
 use super::change::Change;
 use super::closed::{self, ClosedMark};
@@ -55,6 +57,8 @@ pub(super) struct Committer {
     last_unix_ms: u64,
     /// Bytes of the appends that are in the batch or failed, to be subtracted from the queue's.
     taken_bytes: usize,
+    /// The requests of this turn.
+    pub(super) requests: Vec<CommitRequest>,
     /// Error of the last attempt to begin a volume. It fails the remaining requests of this round
     /// without another attempt.
     volume_error: Option<StoreError>,
@@ -121,6 +125,7 @@ impl Committer {
             batch: Batch::default(),
             last_unix_ms: 0,
             taken_bytes: 0,
+            requests: Vec::new(),
             volume_error: None,
             closing: false,
             creation_rate: CreationRate::default(),
@@ -148,29 +153,20 @@ impl Committer {
         Ok(committer)
     }
 
-    /// Serves requests until the store is closed.
-    pub(super) fn run(mut self) {
-        let _guard = PanicGuard(self.shared.clone());
-        let mut taken = Vec::new();
-        while !self.closing {
-            self.shared.wait_for_requests(&mut taken);
-            self.commit(&mut taken);
-        }
-    }
-
     /// Serves all queued requests. Returns true if there were any.
     pub(super) fn step(&mut self) -> bool {
-        let mut taken = Vec::new();
-        self.shared.take_requests(&mut taken);
-        let any = !taken.is_empty();
-        self.commit(&mut taken);
+        self.shared.queue.take_all(&mut self.requests);
+        let any = !self.requests.is_empty();
+        self.commit();
         any
     }
 
-    fn commit(&mut self, requests: &mut Vec<CommitRequest>) {
+    /// Serves the requests of this turn.
+    fn commit(&mut self) {
         self.volume_error = None;
         // Entries' times must not decrease even if the clock goes backwards.
         self.last_unix_ms = self.last_unix_ms.max((self.shared.unix_ms)());
+        let mut requests = core::mem::take(&mut self.requests);
         for request in requests.drain(..) {
             match request {
                 CommitRequest::Append {
@@ -191,6 +187,8 @@ impl Committer {
                 self.write_batch();
             }
         }
+        // For the memory.
+        self.requests = requests;
         self.write_batch();
         if self.closing {
             // In a batch of its own after the last one: its presence proves that the last one was
@@ -423,7 +421,8 @@ impl Committer {
         }
         // Before the callers are completed, so that each finds room in the queue for its next
         // append.
-        self.shared.queue().bytes -= core::mem::take(&mut self.taken_bytes);
+        let taken = core::mem::take(&mut self.taken_bytes);
+        self.shared.queue.subtract(taken);
         let completions = self.batch.completions.drain(..);
         wakes::together(|| completions.for_each(|caller| caller.send(failed.as_ref())));
         self.batch.clear();
@@ -579,22 +578,4 @@ impl Committer {
 /// Converts an offset in a volume, which frames' locations keep in four bytes.
 fn offset(offset: u64) -> u32 {
     u32::try_from(offset).expect("volumes are below 4 GiB")
-}
-
-/// Ends the store if the committer panics, so that no caller waits forever. Dropping the requests
-/// that wait, and those that the committer had taken, answers them.
-struct PanicGuard(Arc<Shared>);
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        let mut queue = self.0.queue();
-        queue.closed = true;
-        let left = core::mem::take(&mut queue.requests);
-        drop(queue);
-        drop(left);
-        self.0.send_job(Job::Stop);
-    }
 }

@@ -129,7 +129,7 @@ fn encode_space(shared: &Shared, encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
                 written any more";
     let bytes = [("live", space.live_bytes), ("dead", space.dead_bytes)];
     by_state(encoder, "volume", help, Some(&Unit::Bytes), &bytes)?;
-    let queued = shared.queue().bytes as u64;
+    let queued = shared.queue.bytes() as u64;
     let help = "Payload bytes that wait for the disk";
     gauge(encoder, "queued", help, Some(&Unit::Bytes), queued)?;
     // Not every file system says.

@@ -37,9 +37,11 @@
 //!
 //! # Design
 //!
-//! Requests go through a bounded queue to one committer thread. It assigns positions to entries,
-//! writes everything that arrived during the previous sync as one batch, syncs it, makes it visible
-//! to readers, and completes the callers in order. Changes of metadata are entries of the same
+//! Requests go through a bounded queue to one committer. It assigns positions to entries, writes
+//! everything that arrived during the previous sync as one batch, syncs it, makes it visible to
+//! readers, and completes the callers in order. It has a thread of its own; a caller that appends
+//! one at a time, and alone, commits on its own thread instead, which saves two changes of threads
+//! for each append (`queue.rs`, `committer/turns.rs`). Changes of metadata are entries of the same
 //! journal, so one sync orders everything. The journal's volumes have a fixed size; a full one is
 //! sealed by the header of the next one, and a maintenance thread writes its index and a snapshot
 //! of the metadata, creates the next volume's file, and removes volumes that hold nothing readable.
@@ -70,6 +72,7 @@ mod job;
 mod lock;
 mod maintenance;
 mod metrics;
+mod queue;
 mod reader;
 mod real_disk;
 mod recovery;
@@ -101,10 +104,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use distributedlog::Dlsn;
 use tokio::sync::{oneshot, watch};
 
-use self::committer::Committer;
+use self::committer::{Committer, may_wait_here};
 use self::maintenance::Maintenance;
 use self::recovery::Recovered;
-use self::request::{ChangeOutcome, ChangeRequest, CommitRequest, committer_ended};
+use self::request::{AppendCaller, ChangeOutcome, ChangeRequest, CommitRequest, committer_ended};
 use self::shared::{Shared, StoreEnv};
 use super::metrics::Registry;
 use super::{
@@ -198,9 +201,11 @@ impl EmbeddedStore {
         unix_ms: UnixClock,
     ) -> Result<Self, StoreError> {
         let (shared, committer, maintenance) = open(settings, disk, unix_ms, false)?;
+        shared.queue.start(committer);
+        let of_committer = shared.clone();
         let committing = std::thread::Builder::new()
             .name("store-commit".to_owned())
-            .spawn(move || committer.run());
+            .spawn(move || committer::commit_until_closed(&of_committer));
         let keeping = std::thread::Builder::new()
             .name("store-maintain".to_owned())
             .spawn(move || maintenance.run());
@@ -245,6 +250,33 @@ impl EmbeddedStore {
     #[must_use]
     pub fn space(&self) -> watch::Receiver<StoreSpace> {
         self.shared.space.subscribe()
+    }
+
+    /// Queues an append. If `may_hold` returns true, it may be left to the caller.
+    fn queue_append(
+        &self,
+        lease: &Lease,
+        entry: Entry,
+        done: AppendDone,
+        may_hold: impl FnOnce() -> bool,
+    ) {
+        let (size, limit) = (
+            frame::entry_size(&entry),
+            self.shared.settings.max_entry_bytes(),
+        );
+        if let Err(invalid) = entry.check() {
+            done(Err(invalid));
+        } else if size > limit {
+            done(Err(StoreError::TooLarge { size, limit }));
+        } else {
+            let (append, limit) = (
+                (lease.clone(), entry, size),
+                self.shared.settings.max_queued_bytes,
+            );
+            let caller = AppendCaller::new(done);
+            let queue = &self.shared.queue;
+            queue.push_append(append, caller, limit, may_hold);
+        }
     }
 
     fn change(&self, change: ChangeRequest) -> StoreFuture<'static, ChangeOutcome> {
@@ -443,17 +475,15 @@ impl LogStore for EmbeddedStore {
     }
 
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        let (size, limit) = (
-            frame::entry_size(&entry),
-            self.shared.settings.max_entry_bytes(),
-        );
-        if let Err(invalid) = entry.check() {
-            done(Err(invalid));
-        } else if size > limit {
-            done(Err(StoreError::TooLarge { size, limit }));
-        } else {
-            self.shared.submit_append(lease.clone(), entry, size, done);
-        }
+        self.queue_append(lease, entry, done, || false);
+    }
+
+    fn append_later(&self, lease: &Lease, entry: Entry, done: AppendDone) {
+        self.queue_append(lease, entry, done, may_wait_here);
+    }
+
+    fn flush(&self, may_wait: bool) {
+        committer::flush(&self.shared, may_wait);
     }
 
     fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()> {

@@ -5,9 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::io::Errno;
 use tokio::sync::watch;
@@ -15,25 +13,18 @@ use tokio::sync::watch;
 use super::disk::{Access, Disk, DiskFile, HeldLock, store_error, unfinished};
 use super::job::Job;
 use super::metrics::CommitMetrics;
-use super::request::{AppendCaller, CommitRequest};
+use super::queue::CommitQueue;
+use super::request::CommitRequest;
 use super::reserve::Reserve;
 use super::settings::EmbeddedSettings;
 use super::state::StoreState;
 use super::volume::{FileKind, file_path};
 use super::volumes::StoreSpace;
 use crate::log_limit::LogLimits;
-use crate::{AppendDone, Entry, Lease, StoreError, StoreId};
+use crate::{StoreError, StoreId};
 
 /// Returns the current time in milliseconds since 1970.
 pub type UnixClock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// Requests that wait for the committer.
-#[derive(Default)]
-pub(super) struct RequestQueue {
-    pub(super) requests: Vec<CommitRequest>,
-    pub(super) bytes: usize,
-    pub(super) closed: bool,
-}
 
 /// The part of the store that callers, readers and both threads share.
 ///
@@ -47,8 +38,7 @@ pub(super) struct Shared {
     /// True for a store without threads: blocking reads run on the caller's thread.
     pub(super) stepped: bool,
     state: RwLock<StoreState>,
-    queue: Mutex<RequestQueue>,
-    queued: Condvar,
+    pub(super) queue: CommitQueue,
     jobs: Sender<Job>,
     pub(super) spare: Mutex<SpareVolume>,
     files: Mutex<FileCache>,
@@ -136,8 +126,7 @@ impl Shared {
             unix_ms,
             stepped,
             state: RwLock::new(state),
-            queue: Mutex::default(),
-            queued: Condvar::new(),
+            queue: CommitQueue::default(),
             jobs,
             spare: Mutex::new(SpareVolume { newest, file: None }),
             files: Mutex::default(),
@@ -158,7 +147,7 @@ impl Shared {
 
     /// Refuses with [`StoreError::Closed`] once the store is being closed.
     pub(super) fn check_open(&self) -> Result<(), StoreError> {
-        if self.queue().closed {
+        if self.queue.is_closed() {
             return Err(StoreError::Closed);
         }
         Ok(())
@@ -181,65 +170,9 @@ impl Shared {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, RequestQueue> {
-        lock(&self.queue)
-    }
-
     /// Queues a request that is not an append. Returns it if the store is closed.
     pub(super) fn submit(&self, request: CommitRequest) -> Result<(), CommitRequest> {
-        let mut queue = self.queue();
-        if queue.closed {
-            return Err(request);
-        }
-        queue.closed = matches!(request, CommitRequest::Close);
-        queue.requests.push(request);
-        drop(queue);
-        self.queued.notify_one();
-        Ok(())
-    }
-
-    /// Queues an append. Completes it with an error if the store is closed or its queue is full.
-    pub(super) fn submit_append(&self, lease: Lease, entry: Entry, size: usize, done: AppendDone) {
-        let mut queue = self.queue();
-        let limit = self.settings.max_queued_bytes;
-        let refused = if queue.closed {
-            StoreError::Closed
-        } else if queue.bytes.saturating_add(size) > limit {
-            StoreError::Overloaded { limit }
-        } else {
-            queue.bytes += size;
-            queue.requests.push(CommitRequest::Append {
-                lease,
-                entry,
-                size,
-                done: AppendCaller::new(done),
-            });
-            let first = queue.requests.len() == 1;
-            drop(queue);
-            // The committer sleeps only while the queue is empty.
-            if first {
-                self.queued.notify_one();
-            }
-            return;
-        };
-        drop(queue);
-        done(Err(refused));
-    }
-
-    /// Waits for at least one request and takes all of them. `taken`, which is empty, becomes the
-    /// next queue, so that its memory is reused.
-    pub(super) fn wait_for_requests(&self, taken: &mut Vec<CommitRequest>) {
-        let queue = self.queue();
-        let mut queue = self
-            .queued
-            .wait_while(queue, |queue| queue.requests.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
-        core::mem::swap(&mut queue.requests, taken);
-    }
-
-    /// Takes all queued requests without waiting.
-    pub(super) fn take_requests(&self, taken: &mut Vec<CommitRequest>) {
-        core::mem::swap(&mut self.queue().requests, taken);
+        self.queue.push(request)
     }
 
     /// Returns a sender of jobs.
@@ -351,7 +284,7 @@ impl Shared {
 
     /// Ends the store: refuses new requests, releases the folder's lock and wakes the readers.
     pub(super) fn shut_down(&self) {
-        self.queue().closed = true;
+        self.queue.close();
         let lock = lock(&self.lock).take();
         drop(lock);
         self.closed.send_replace(true);

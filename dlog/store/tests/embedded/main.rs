@@ -15,6 +15,7 @@ mod repair;
 mod retention;
 mod scale;
 mod space;
+mod turns;
 mod versions;
 
 use core::future::Future;

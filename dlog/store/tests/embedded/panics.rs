@@ -12,7 +12,7 @@ use distributedlog_store::{LogStore, StoreError};
 use distributedlog_testkit::store::SimDisk;
 
 /// Generous limit for what happens at once.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 /// A disk whose syncs wait at a gate. Syncs and removals panic once the bug is armed.
 struct BuggyDisk {
@@ -21,8 +21,8 @@ struct BuggyDisk {
 }
 
 #[derive(Default)]
-struct Bug {
-    syncing: AtomicBool,
+pub(super) struct Bug {
+    pub(super) syncing: AtomicBool,
     removing: AtomicBool,
     gate: Mutex<Gate>,
     changed: Condvar,
@@ -44,14 +44,25 @@ impl Bug {
         assert!(!self.syncing.load(Ordering::SeqCst), "the bug of this test");
     }
 
-    fn close_gate(&self) {
+    pub(super) fn close_gate(&self) {
         *self.gate.lock().unwrap() = Gate {
             closed: true,
             waiting: false,
         };
+        self.changed.notify_all();
     }
 
-    fn until_waiting(&self) {
+    pub(super) fn until_closed(&self) {
+        let gate = self.gate.lock().unwrap();
+        let (gate, timeout) = self
+            .changed
+            .wait_timeout_while(gate, LIMIT, |gate| !gate.closed)
+            .unwrap();
+        drop(gate);
+        assert!(!timeout.timed_out(), "the gate stays open");
+    }
+
+    pub(super) fn until_waiting(&self) {
         let gate = self.gate.lock().unwrap();
         let (gate, timeout) = self
             .changed
@@ -61,7 +72,7 @@ impl Bug {
         assert!(!timeout.timed_out(), "nothing is synced");
     }
 
-    fn open_gate(&self) {
+    pub(super) fn open_gate(&self) {
         self.gate.lock().unwrap().closed = false;
         self.changed.notify_all();
     }
@@ -145,7 +156,7 @@ impl Disk for BuggyDisk {
     }
 }
 
-fn open(bug: &Arc<Bug>) -> EmbeddedStore {
+pub(super) fn open(bug: &Arc<Bug>) -> EmbeddedStore {
     let disk = BuggyDisk {
         disk: SimDisk::new(1),
         bug: bug.clone(),

@@ -384,6 +384,7 @@ async fn serve_requests(
             handled = requests.handle_frame(&frame) => handled?,
             () = client.session_guard.superseded() => return Err(CloseReason::Superseded),
         }
+        requests.flush(reader.unread().is_empty());
     }
 }
 

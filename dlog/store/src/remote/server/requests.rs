@@ -1,5 +1,6 @@
 //! The requests of one connection.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,6 +40,8 @@ pub(super) struct Requests {
     in_progress: ByteBudget,
     /// The reads that this connection may still begin.
     reads: Arc<Semaphore>,
+    /// True if tasks were begun since the last flush, which this thread would keep waiting.
+    has_spawned: AtomicBool,
 }
 
 impl Requests {
@@ -54,7 +57,15 @@ impl Requests {
             session,
             replies: Arc::new(replies),
             reads: Arc::new(Semaphore::new(MAX_READS)),
+            has_spawned: AtomicBool::new(false),
         }
+    }
+
+    /// Has the store write what was appended, if the last frame `is_last` of those that came
+    /// together and the store likes on this thread.
+    pub(super) fn flush(&self, is_last: bool) {
+        let has_spawned = self.has_spawned.swap(false, Ordering::Relaxed);
+        self.context.store.flush(is_last && !has_spawned);
     }
 
     /// Asks the client to send no more requests. Refuses new requests and the waiting reads: the
@@ -188,7 +199,9 @@ impl Requests {
             replies.reply(tag, &result.map(Reply::Appended));
             drop(room);
         };
-        self.context.store.append(lease, entry, Box::new(done));
+        self.context
+            .store
+            .append_later(lease, entry, Box::new(done));
     }
 
     fn keep(&self, tag: Tag, request: InFlight) {
@@ -228,6 +241,7 @@ impl Requests {
         };
         // Locked until the read is kept, so that its task finds it.
         self.replies.endpoint.with(|session, _| {
+            self.has_spawned.store(true, Ordering::Relaxed);
             let read = InFlight::Read(tokio::spawn(task).abort_handle());
             session.start(tag, RequestKind::Tdispatch, read);
         });
@@ -242,6 +256,7 @@ impl Requests {
             Arc::clone(&self.session),
             Arc::clone(&self.replies),
         );
+        self.has_spawned.store(true, Ordering::Relaxed);
         tokio::spawn(async move {
             let answered = AnswerGuard {
                 replies: &replies,
