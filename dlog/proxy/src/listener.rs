@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::access::Principal;
 use super::connection::{Connection, ConnectionEnd};
-use super::mailbox::{Mail, Mailbox};
+use super::mailbox::{Mailbox, Order};
 use super::service::Service;
 use super::stats::RaisedGauge;
 use super::supervise::MailboxGuard;
@@ -68,7 +68,7 @@ impl Connections {
         inner
             .open
             .values()
-            .for_each(|mailbox| mailbox.send(Mail::Drain));
+            .for_each(|mailbox| mailbox.order(Order::Drain));
     }
 
     /// Lets connections start no further requests.
@@ -76,7 +76,7 @@ impl Connections {
         self.lock()
             .open
             .values()
-            .for_each(|mailbox| mailbox.send(Mail::DrainNow));
+            .for_each(|mailbox| mailbox.order(Order::DrainNow));
     }
 
     /// Closes all connections.
@@ -86,7 +86,7 @@ impl Connections {
         inner
             .open
             .values()
-            .for_each(|mailbox| mailbox.send(Mail::Cut));
+            .for_each(|mailbox| mailbox.order(Order::Cut));
     }
 
     /// Completes when there are none.

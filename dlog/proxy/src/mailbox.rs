@@ -1,7 +1,7 @@
 use core::future::poll_fn;
 use core::mem;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use distributedlog::Dlsn;
 
@@ -16,13 +16,23 @@ pub(super) struct ReplyTo {
     pub(super) slot: u32,
 }
 
-/// A message to a connection.
-#[derive(Debug)]
-pub(super) enum Mail {
-    /// The store completed an append.
-    Appended(Ticket<ReplyTo>, Result<Dlsn, StoreError>),
-    /// The machine replied to the request in this slot.
-    Reply(u32, Reply),
+/// An append that the store completed.
+pub(super) type Appended = (Ticket<ReplyTo>, Result<Dlsn, StoreError>);
+
+/// What is in a mailbox.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    /// Results of the store, for the machine.
+    pub(super) appended: Vec<Appended>,
+    /// Replies of the machine, each with the slot of its request.
+    pub(super) replies: Vec<(u32, Reply)>,
+    /// What the server wants of a connection.
+    pub(super) orders: Vec<Order>,
+}
+
+/// What the server wants of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
     /// Ask the client to stop sending, finish the requests in flight, close.
     Drain,
     /// The client had its time to stop: start no further requests.
@@ -31,10 +41,10 @@ pub(super) enum Mail {
     Cut,
 }
 
-/// Queue of messages to a connection. Sending never waits.
+/// Where requests get their replies. Sending never waits.
 ///
-/// The queue needs no bound of its own: each message but the four of draining belongs to a request
-/// of the connection, which bounds how many of those it has in flight.
+/// It needs no bound of its own: everything but the few orders belongs to a request of its
+/// connection, which bounds how many of those it has in flight.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     inner: Mutex<MailboxState>,
@@ -42,23 +52,36 @@ pub(super) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct MailboxState {
-    mail: Vec<Mail>,
+    mail: Mail,
     waker: Option<Waker>,
 }
 
+impl Mail {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.appended.is_empty() && self.replies.is_empty() && self.orders.is_empty()
+    }
+}
+
 impl Mailbox {
-    /// Enqueues a message, and wakes the connection if it waits.
-    pub(super) fn send(&self, mail: Mail) {
-        let mut mail = Some(mail);
-        self.send_all(|| mail.take());
+    /// Sends the result of an append.
+    pub(super) fn send_appended(&self, appended: Appended) {
+        self.send(|mail| mail.appended.push(appended));
     }
 
-    /// Enqueues messages until `next` returns `None`, and wakes the connection if it waits. Takes
-    /// the lock once.
-    pub(super) fn send_all(&self, next: impl FnMut() -> Option<Mail>) {
+    /// Sends replies until `next` returns `None`. Takes the lock once.
+    pub(super) fn send_replies(&self, next: impl FnMut() -> Option<(u32, Reply)>) {
+        self.send(|mail| mail.replies.extend(core::iter::from_fn(next)));
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        self.send(|mail| mail.orders.push(order));
+    }
+
+    /// Puts something in, and wakes the connection if it waits.
+    fn send(&self, put: impl FnOnce(&mut Mail)) {
         let waker = {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.mail.extend(core::iter::from_fn(next));
+            let mut inner = self.lock();
+            put(&mut inner.mail);
             inner.waker.take()
         };
         if let Some(waker) = waker {
@@ -66,12 +89,12 @@ impl Mailbox {
         }
     }
 
-    /// Waits for messages, and moves all to the end of `into`, which is empty.
+    /// Waits for mail, and moves all to `into`, which is empty.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses no message.
-    pub(super) async fn next(&self, into: &mut Vec<Mail>) {
+    /// Dropping the future loses no mail.
+    pub(super) async fn next(&self, into: &mut Mail) {
         poll_fn(|cx| {
             self.receive(cx, into);
             if into.is_empty() {
@@ -83,23 +106,18 @@ impl Mailbox {
         .await;
     }
 
-    /// Forgets the task that waits: it looks for messages before it waits again.
+    /// Forgets the task that waits: it looks for mail before it waits again.
     pub(super) fn forget_waker(&self) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.waker = None;
+        self.lock().waker = None;
     }
 
-    /// Moves all messages to the end of `into`. If there are none, registers the task to be woken
+    /// Moves all mail to `into`, which is empty. If there is none, registers the task to be woken
     /// by the next.
-    pub(super) fn receive(&self, cx: &Context<'_>, into: &mut Vec<Mail>) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn receive(&self, cx: &Context<'_>, into: &mut Mail) {
+        let mut inner = self.lock();
         if !inner.mail.is_empty() {
-            // The two vectors are swapped, so that both keep their capacity.
-            if into.is_empty() {
-                mem::swap(&mut inner.mail, into)
-            } else {
-                into.append(&mut inner.mail)
-            }
+            // Swapped, so that both keep their memory.
+            mem::swap(&mut inner.mail, into);
         } else if !inner
             .waker
             .as_ref()
@@ -107,5 +125,9 @@ impl Mailbox {
         {
             inner.waker = Some(cx.waker().clone());
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, MailboxState> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

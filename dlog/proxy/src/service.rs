@@ -15,7 +15,7 @@ use super::machine::{
     Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply, StoreRequest,
     Ticket, Usage, WriteRate, location_of,
 };
-use super::mailbox::{Mail, ReplyTo};
+use super::mailbox::{Appended, ReplyTo};
 use super::stats::{MachineStats, Stats, StreamsPage};
 use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
@@ -140,17 +140,14 @@ impl Service {
         }
     }
 
-    /// Passes all completed appends among the messages to the machine, and leaves the other
-    /// messages.
-    pub(super) fn take_appended(self: &Arc<Self>, now: Instant, mail: &mut Vec<Mail>) {
-        if !mail.iter().any(|mail| matches!(mail, Mail::Appended(..))) {
+    /// Passes completed appends to the machine.
+    pub(super) fn take_appended(self: &Arc<Self>, now: Instant, appended: &mut Vec<Appended>) {
+        if appended.is_empty() {
             return;
         }
         self.with(|machine| {
-            for mail in mail.extract_if(.., |mail| matches!(mail, Mail::Appended(..))) {
-                if let Mail::Appended(ticket, result) = mail {
-                    machine.handle_appended(now, ticket, result);
-                }
+            for (ticket, result) in appended.drain(..) {
+                machine.handle_appended(now, ticket, result);
             }
         });
         self.changed.notify_waiters();
@@ -397,11 +394,11 @@ impl Service {
 /// Sends a reply, and those behind it that have the same mailbox.
 fn reply_to(machine: &mut Machine<ReplyTo>, to: ReplyTo, reply: Reply) {
     let mailbox = to.mailbox;
-    let mut first = Some(Mail::Reply(to.slot, reply));
-    mailbox.send_all(|| {
+    let mut first = Some((to.slot, reply));
+    mailbox.send_replies(|| {
         first.take().or_else(|| {
             let (to, reply) = machine.poll_reply(|to| Arc::ptr_eq(&to.mailbox, &mailbox))?;
-            Some(Mail::Reply(to.slot, reply))
+            Some((to.slot, reply))
         })
     });
 }
@@ -425,7 +422,7 @@ impl PendingTicket {
             let error = result.as_ref().err();
             self.requests.answered(StoreOperation::Append, took, error);
             let mailbox = ticket.to.mailbox.clone();
-            mailbox.send(Mail::Appended(ticket, result));
+            mailbox.send_appended((ticket, result));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::mailbox::Mailbox;
+use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
 
 /// Pause before a task that panicked is started again.
@@ -62,12 +62,12 @@ impl Drop for MailboxGuard {
 /// request has it until its reply, and each is replied to.
 async fn serve_orphan(service: Arc<Service>, mailbox: Arc<Mailbox>) {
     tracing::error!("a bug ended a connection; finishing its requests");
-    let mut mail = Vec::new();
+    let mut mail = Mail::default();
     while Arc::strong_count(&mailbox) > 1 {
         let next = mailbox.next(&mut mail);
         // The last reply's address may be dropped only after this task has taken the reply.
         let _ = tokio::time::timeout(ORPHAN_INTERVAL, next).await;
-        service.take_appended(service.now(), &mut mail);
-        mail.clear();
+        service.take_appended(service.now(), &mut mail.appended);
+        mail = Mail::default();
     }
 }

@@ -30,8 +30,8 @@ pub(super) use self::timers::min_taken;
 use self::timers::{AwaitedEvents, ConnectionTimers, ExpiredTimeout};
 use super::Settings;
 use super::access::{Caller, Principal};
-use super::machine::Usage;
-use super::mailbox::{Mail, Mailbox};
+use super::machine::{Reply, Usage};
+use super::mailbox::{Mail, Mailbox, Order};
 use super::service::{Service, Unflushed};
 use distributedlog_store::frames::{FrameReader, FrameWriter, NextFrame, OutputLimits};
 use distributedlog_store::log_limit::{Admitted, LogKind};
@@ -65,8 +65,9 @@ pub(super) struct Connection<S> {
     output: FrameWriter,
     /// True if bytes were written that the stream may still buffer, as TLS does.
     unflushed: bool,
-    /// Messages taken from the mailbox. Empty between polls, kept for its memory.
-    mail: Vec<Mail>,
+    /// What was taken from the mailbox. Empty between polls, kept for its memory while requests are
+    /// in flight.
+    mail: Option<Box<Mail>>,
     timers: ConnectionTimers,
     thriftmux: bool,
     limit: Usage,
@@ -129,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             ),
             output: FrameWriter::new(OUTPUT_LIMITS, Some(service.bounds.replies.clone())),
             unflushed: false,
-            mail: Vec::new(),
+            mail: None,
             timers: ConnectionTimers::new(settings),
             thriftmux: settings.thriftmux,
             limit: Usage {
@@ -180,48 +181,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Handles the messages in the mailbox. Returns true if there were any.
+    /// Handles what is in the mailbox. Returns true if there was anything.
     fn take_mail(&mut self, cx: &Context<'_>) -> bool {
-        let mut mail = core::mem::take(&mut self.mail);
+        let mut mail = self.mail.take().unwrap_or_default();
         self.dispatcher.mailbox.receive(cx, &mut mail);
         let any = !mail.is_empty();
         if any {
             let service = self.dispatcher.service.clone();
             wakes::together(|| {
-                service.take_appended(service.now(), &mut mail);
-                for message in mail.drain(..) {
-                    self.handle_mail(message);
+                service.take_appended(service.now(), &mut mail.appended);
+                for (slot, reply) in mail.replies.drain(..) {
+                    self.handle_reply(slot, &reply);
+                }
+                for order in mail.orders.drain(..) {
+                    self.handle_order(order);
                 }
             });
         }
-        self.mail = mail;
+        self.mail = Some(mail);
         any
     }
 
-    fn handle_mail(&mut self, message: Mail) {
-        match message {
-            Mail::Appended(..) => unreachable!("the service took them"),
-            Mail::Reply(slot, reply) => match &mut self.session {
-                Session::Mux(session) => {
-                    session.handle_reply(slot, &reply, &mut self.dispatcher, &mut self.output)
-                }
-                Session::Framed(session) => {
-                    session.handle_reply(&reply, &mut self.dispatcher, &mut self.output)
-                }
-                Session::Unknown => unreachable!("only sessions send requests"),
-            },
-            Mail::Drain => {
+    fn handle_reply(&mut self, slot: u32, reply: &Reply) {
+        let (dispatcher, output) = (&mut self.dispatcher, &mut self.output);
+        match &mut self.session {
+            Session::Mux(session) => session.handle_reply(slot, reply, dispatcher, output),
+            Session::Framed(session) => session.handle_reply(reply, dispatcher, output),
+            Session::Unknown => unreachable!("only sessions send requests"),
+        }
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        match order {
+            Order::Drain => {
                 self.draining = true;
                 if let Session::Mux(session) = &mut self.session {
                     session.drain(&mut self.output);
                 }
             }
-            Mail::DrainNow => {
+            Order::DrainNow => {
                 if let Session::Mux(session) = &mut self.session {
                     session.drain_now(&mut self.output);
                 }
             }
-            Mail::Cut => self.close(ConnectionEnd::Cut),
+            Order::Cut => self.close(ConnectionEnd::Cut),
         }
     }
 
@@ -539,7 +542,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input.rest();
         if self.dispatcher.in_flight.requests == 0 {
             self.output.rest();
-            self.mail = Vec::new();
+            self.mail = None;
         }
     }
 }

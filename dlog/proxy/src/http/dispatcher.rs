@@ -85,26 +85,17 @@ impl HttpDispatcher {
     /// must outlive every request, and the closing of the service, which waits for results from the
     /// store.
     pub(super) async fn run(&self) {
-        let mut mail = Vec::new();
+        let mut mail = Mail::default();
         loop {
             self.mailbox.next(&mut mail).await;
-            self.service.take_appended(self.service.now(), &mut mail);
+            let now = self.service.now();
+            self.service.take_appended(now, &mut mail.appended);
             let mut pending = self.lock();
-            for mail in mail.drain(..) {
-                match mail {
-                    Mail::Reply(slot, reply) => {
-                        let sender = pending
-                            .slots
-                            .remove(&slot)
-                            .expect("every call is answered once");
-                        // The receiver may have gone, if the client has.
-                        let _ = sender.send(reply);
-                    }
-                    Mail::Appended(..) => unreachable!("the service takes those out"),
-                    Mail::Drain | Mail::DrainNow | Mail::Cut => {
-                        unreachable!("these are sent to registered connections only")
-                    }
-                }
+            for (slot, reply) in mail.replies.drain(..) {
+                let sender = pending.slots.remove(&slot);
+                let sender = sender.expect("every call is answered once");
+                // The receiver may have gone, if the client has.
+                let _ = sender.send(reply);
             }
         }
     }
