@@ -19,6 +19,10 @@ const LIMITS: OutputLimits = OutputLimits {
     kept: 1 << 20,
 };
 
+/// Number of answers to a peer that may wait, where its frames are taken nevertheless. A peer that
+/// takes what it asked for has few of them outstanding.
+const MAX_ANSWERS: usize = 1024;
+
 /// One end of a connection: its side of the mux session, and the frames that wait to be written.
 ///
 /// Any thread can use the session and append frames without waiting; one task writes. Frames that
@@ -50,6 +54,8 @@ pub(super) struct Output {
     frames: FrameWriter,
     /// Bytes of small frames that are not written, also of those that are being written.
     small_bytes: usize,
+    /// Number of [answers](Output::answer) that are not written.
+    answers: usize,
     /// True if further frames are refused. Those that wait are still written.
     pub(super) closed: bool,
 }
@@ -58,6 +64,19 @@ impl Output {
     /// Appends a frame.
     pub(super) fn send(&mut self, tag: Tag, message: Message<'_>) {
         self.push(|out| push(out, tag, message));
+    }
+
+    /// Appends the answer to a frame of the peer. Returns false, and appends nothing, if too many
+    /// of them wait.
+    pub(super) fn answer(&mut self, tag: Tag, message: Message<'_>) -> bool {
+        if self.answers >= MAX_ANSWERS {
+            return false;
+        }
+        if !self.closed {
+            self.answers += 1;
+        }
+        self.send(tag, message);
+        true
     }
 
     /// Calls `encode` to append a small frame, unless the output is closed.
@@ -176,10 +195,10 @@ impl<S> Endpoint<S> {
     ) -> io::Result<()> {
         let mut frames = FrameWriter::new(LIMITS, self.budget.clone());
         loop {
-            let (small_bytes, closed) = {
+            let (small_bytes, answers, closed) = {
                 let output = &mut self.state().output;
                 swap(&mut output.frames, &mut frames);
-                (output.small_bytes, output.closed)
+                (output.small_bytes, output.answers, output.closed)
             };
             if frames.is_empty() {
                 if closed {
@@ -193,7 +212,11 @@ impl<S> Endpoint<S> {
                 continue;
             }
             write_some(io, &mut frames, rate).await?;
-            self.state().output.small_bytes -= small_bytes;
+            {
+                let output = &mut self.state().output;
+                output.small_bytes -= small_bytes;
+                output.answers -= answers;
+            }
             self.written.notify_waiters();
         }
     }

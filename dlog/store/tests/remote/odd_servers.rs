@@ -115,3 +115,35 @@ async fn an_error_instead_of_a_pong_is_a_sign_of_life() {
     let appended = append(&remote, &any_lease(), "x").await;
     assert_eq!(appended, Ok(Dlsn::new(1, 0, 0)));
 }
+
+#[tokio::test]
+async fn a_server_that_asks_and_takes_no_answers_is_left() {
+    // More than the buffers of both sockets hold answers to.
+    const MOST: usize = 64 << 20;
+    for (message, name) in [(Message::Tping, "Tping"), (Message::Tdrain, "Tdrain")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let uri = Uri::local("127.0.0.1", listener.local_addr().expect("bound").port());
+        let mut frames = Vec::new();
+        for _ in 0..4096 {
+            push(&mut frames, Tag::new(7).expect("a tag"), message);
+        }
+        let asking = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accepts");
+            welcome(&mut stream, 1, SELDOM_MS).await;
+            let mut sent = 0;
+            while sent < MOST && stream.write_all(&frames).await.is_ok() {
+                sent += frames.len();
+            }
+            sent
+        });
+        let remote = client(&uri).await;
+        let lost = append(&remote, &any_lease(), "?").await;
+        let Err(StoreError::Disconnected { detail, .. }) = &lost else {
+            panic!("{lost:?}");
+        };
+        let expected = format!("it sends {name} faster than it takes the answers");
+        assert_eq!(*detail, expected);
+        let sent = asking.await.expect("no panic");
+        assert!(sent < MOST, "it was left only when it ended");
+    }
+}

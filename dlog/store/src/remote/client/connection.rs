@@ -59,26 +59,35 @@ pub(super) struct Session {
 
 impl Session {
     /// Handles a frame, as far as the session is concerned.
+    ///
+    /// # Errors
+    /// The server does not take the answers to what it asks.
     fn handle_frame<'a>(
         &mut self,
         frame: &Frame<'a>,
         draining: impl FnOnce() -> StoreError,
         output: &mut Output,
-    ) -> ClientEvent<'a, InFlight> {
+    ) -> Result<ClientEvent<'a, InFlight>, String> {
         let event = self.mux.handle_frame(frame);
+        let mut has_room = true;
         if let ClientEvent::Finished(call, _) = &event
             && let InFlight::Append { bytes, .. } = call.value
         {
             self.append_bytes -= bytes;
             self.appends -= 1;
         } else if let ClientEvent::Ping = event {
-            output.send(frame.tag, Message::Rping);
+            has_room = output.answer(frame.tag, Message::Rping);
         } else if let ClientEvent::Drain { .. } = event {
             self.refuse_with.get_or_insert_with(draining);
             // The session is locked: no request follows this.
-            output.send(frame.tag, Message::Rdrain);
+            has_room = output.answer(frame.tag, Message::Rdrain);
         }
-        event
+        if has_room {
+            Ok(event)
+        } else {
+            let name = frame.message.frame_type().name();
+            Err(format!("it sends {name} faster than it takes the answers"))
+        }
     }
 }
 
@@ -269,7 +278,7 @@ impl Connection {
         let frame = Frame::decode(bytes).map_err(|error| error.to_string())?;
         let event = self
             .endpoint
-            .with(|session, output| session.handle_frame(&frame, || self.draining(), output));
+            .with(|session, output| session.handle_frame(&frame, || self.draining(), output))?;
         let received = match event {
             ClientEvent::Finished(call, CallResult::Replied(status, payload)) => {
                 if !call.discarded {
