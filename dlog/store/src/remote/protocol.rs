@@ -11,7 +11,7 @@
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     Acquired, Entry, EntryRecord, Lease, Owner, ReadLimit, Retention, RetentionInfo, StoreError,
@@ -150,9 +150,16 @@ pub enum Reply<'a> {
 /// An [`EntryRecord`] whose payload is borrowed from the frame.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRef<'a> {
+    #[serde(serialize_with = "as_bytes")]
     payload: &'a [u8],
     slots: u32,
     is_record_set: bool,
+}
+
+/// Serializes bytes at once. serde takes a slice for a sequence, of which each byte is a value of
+/// its own; postcard encodes both alike.
+fn as_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// A [`StoredEntry`] whose payloads are borrowed from the frame.
@@ -302,5 +309,61 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
 
     fn finalize(self) -> postcard::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postcard::ser_flavors::Flavor;
+
+    use super::*;
+
+    /// Output that counts the bytes which came one by one, and those which came in slices.
+    #[derive(Default)]
+    struct Counting {
+        single: usize,
+        in_slices: usize,
+    }
+
+    impl Flavor for Counting {
+        type Output = Self;
+
+        fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+            self.in_slices += data.len();
+            Ok(())
+        }
+
+        fn try_push(&mut self, _: u8) -> postcard::Result<()> {
+            self.single += 1;
+            Ok(())
+        }
+
+        fn finalize(self) -> postcard::Result<Self> {
+            Ok(self)
+        }
+    }
+
+    #[test]
+    fn payloads_are_appended_whole() {
+        let records = [EntryRecord {
+            payload: Bytes::from(vec![7; 10_000]),
+            slots: 1,
+            is_record_set: false,
+        }];
+        let request = Request::Append {
+            lease: Lease {
+                stream: StreamName::new("s").expect("a name"),
+                epoch: 1,
+            },
+            records: RecordRef::list(&records),
+        };
+        let counted = postcard::serialize_with_flavor(&request, Counting::default());
+        let Counting { single, in_slices } = counted.expect("it takes all");
+        assert!(single < 20 && in_slices > 10_000, "{single}, {in_slices}");
+        let mut bytes = Vec::new();
+        encode(&request, &mut bytes);
+        assert_eq!(decode::<Request<'_>>(&bytes), Ok(request));
+        // Its length and its bytes, as those of a sequence are encoded.
+        assert!(bytes.windows(4).any(|it| it == [0x90, 0x4e, 7, 7]));
     }
 }
