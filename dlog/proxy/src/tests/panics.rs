@@ -12,9 +12,9 @@ use distributedlog::Dlsn;
 use distributedlog_store::net::Listen;
 use distributedlog_store::{
     Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreFuture,
-    StreamInfo, StreamName,
+    StreamName,
 };
-use distributedlog_testkit::store::MemoryStore;
+use distributedlog_testkit::store::{MemoryStore, StoreWrapper, Wrapped};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -144,7 +144,11 @@ impl BuggyStore {
     }
 }
 
-impl LogStore for BuggyStore {
+impl StoreWrapper for BuggyStore {
+    fn inner(&self) -> &MemoryStore {
+        &self.store
+    }
+
     fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
         let stream = stream.clone();
         Box::pin(async move {
@@ -161,14 +165,6 @@ impl LogStore for BuggyStore {
         })
     }
 
-    fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
-        self.store.list()
-    }
-
-    fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
-        self.store.describe(stream)
-    }
-
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
         let (stream, owner) = (stream.clone(), owner.clone());
         Box::pin(async move {
@@ -177,19 +173,11 @@ impl LogStore for BuggyStore {
         })
     }
 
-    fn release(&self, lease: &Lease) -> StoreFuture<'_, ()> {
-        self.store.release(lease)
-    }
-
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
         if self.is_due(APPEND) {
             return drop(done);
         }
         self.store.append(lease, entry, done);
-    }
-
-    fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()> {
-        self.store.truncate(stream, before)
     }
 
     fn read(
@@ -204,18 +192,14 @@ impl LogStore for BuggyStore {
             self.store.read(&stream, from, limit).await
         })
     }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.store.close()
-    }
 }
 
 async fn start_buggy() -> (RunningProxy, Arc<AtomicU8>) {
     let bug = Arc::new(AtomicU8::new(NONE));
-    let store = BuggyStore {
+    let store = Wrapped(BuggyStore {
         store: MemoryStore::new(),
         bug: bug.clone(),
-    };
+    });
     let settings = settings().stats_listen(Some(ANY)).http_listen(Some(ANY));
     let settings = settings.build().expect("valid settings");
     let proxy = Proxy::start(settings, Arc::new(store)).await;

@@ -17,10 +17,10 @@ use distributedlog_store::remote::internals::{
     HELLO, Hello, Operation, PeersOfServer, Request, encode_versioned, push, push_request,
 };
 use distributedlog_store::{
-    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, MAX_OWNER_ADDRESS_BYTES, NamesPage,
-    Owner, ReadBatch, ReadLimit, StoreError, StoreFuture, StreamInfo, StreamName,
+    EntryRecord, Lease, LogStore, MAX_OWNER_ADDRESS_BYTES, NamesPage, ReadBatch, ReadLimit,
+    StoreError, StoreFuture, StreamName,
 };
-use distributedlog_testkit::store::MemoryStore;
+use distributedlog_testkit::store::{MemoryStore, StoreWrapper, Wrapped};
 
 /// A store that counts the payload bytes and names that it returned.
 struct Counting {
@@ -29,9 +29,9 @@ struct Counting {
 }
 
 impl Counting {
-    fn new() -> Arc<Self> {
+    fn new() -> Arc<Wrapped<Self>> {
         let (store, returned) = (MemoryStore::new(), AtomicUsize::new(0));
-        Arc::new(Self { store, returned })
+        Arc::new(Wrapped(Self { store, returned }))
     }
 
     fn returned(&self) -> usize {
@@ -39,17 +39,9 @@ impl Counting {
     }
 }
 
-impl LogStore for Counting {
-    fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        self.store.create(stream)
-    }
-
-    fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        self.store.delete(stream)
-    }
-
-    fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
-        self.store.list()
+impl StoreWrapper for Counting {
+    fn inner(&self) -> &MemoryStore {
+        &self.store
     }
 
     fn list_page(
@@ -67,26 +59,6 @@ impl LogStore for Counting {
         })
     }
 
-    fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
-        self.store.describe(stream)
-    }
-
-    fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
-        self.store.acquire(stream, owner)
-    }
-
-    fn release(&self, lease: &Lease) -> StoreFuture<'_, ()> {
-        self.store.release(lease)
-    }
-
-    fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        self.store.append(lease, entry, done);
-    }
-
-    fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()> {
-        self.store.truncate(stream, before)
-    }
-
     fn read(
         &self,
         stream: &StreamName,
@@ -101,10 +73,6 @@ impl LogStore for Counting {
             self.returned.fetch_add(bytes, Ordering::Relaxed);
             Ok(batch)
         })
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.store.close()
     }
 }
 
@@ -177,7 +145,7 @@ impl Peer {
     }
 }
 
-fn server(store: &Arc<Counting>, settings: ServerSettings) -> PeersOfServer {
+fn server(store: &Arc<Wrapped<Counting>>, settings: ServerSettings) -> PeersOfServer {
     PeersOfServer::new(Arc::clone(store) as Arc<dyn LogStore>, settings)
 }
 
