@@ -8,12 +8,13 @@ pub mod limits;
 pub mod load;
 pub mod memory;
 pub mod path_writer;
-pub mod ports;
 pub mod process;
 pub mod processor;
 pub mod records;
 pub mod stack;
 pub mod stats;
+
+pub use distributedlog_testkit::ports;
 
 /// The README's example is compiled with the documentation's.
 #[cfg(doctest)]

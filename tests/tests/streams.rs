@@ -1,5 +1,6 @@
 //! `dlog streams` on real processes, in a namespace and through a proxy's HTTP port.
 
+use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tests::process::{From, Starting};
 use distributedlog_tests::stack::{Local, Proxy, StoreOf};
 use serde_json::Value;
@@ -80,9 +81,8 @@ async fn streams_are_administered_alike_in_a_namespace_and_over_http() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_no_proxys_is_named_in_the_error() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let at = format!("http://{}", listener.local_addr().expect("it has one"));
-    drop(listener);
+    let port = ReservedPort::new();
+    let at = format!("http://127.0.0.1:{}", port.number());
     let list = Starting::dlog(["streams", "list", "--to", &at]).start();
     let ended = list.until_exit().await.with_code(1);
     let _ = ended.complaining(&format!("{at} cannot be reached"));

@@ -56,15 +56,14 @@ pub(crate) async fn connect(
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use distributedlog_testkit::ports::ReservedPort;
 
     use super::*;
 
     #[tokio::test]
     async fn a_refused_connect_says_so() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let port = ReservedPort::new();
+        let address = ([127, 0, 0, 1], port.number()).into();
         let settings = ConnectSettings {
             timeout: Duration::from_secs(5),
             tls: None,

@@ -8,6 +8,7 @@
 //! - [`Faulty`]: wraps any transport, and for each stream stalls, fails, delays or reorders
 //!   attempts, or loses answers, from a seed.
 //! - [`NullTransport`]: answers every attempt at once, to measure the writer alone.
+//! - [`ports`]: ports of this machine that no other test takes.
 //! - [`script`]: plays a script of (time, event) against the state machine and compares its
 //!   actions, line by line.
 //!
@@ -48,6 +49,7 @@ mod clock;
 mod executor;
 mod faulty;
 mod null;
+pub mod ports;
 mod random;
 pub mod script;
 mod setup;

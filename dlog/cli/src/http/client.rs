@@ -325,10 +325,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_where_nothing_listens_was_sent_nothing() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("it has one");
-        drop(listener);
-        let client = HttpClient::new(&format!("http://{address}"), None, None).expect("a URL");
+        let port = distributedlog_testkit::ports::ReservedPort::new();
+        let url = format!("http://127.0.0.1:{}", port.number());
+        let client = HttpClient::new(&url, None, None).expect("a URL");
         let limit = Duration::from_secs(30);
         let answer = client.ask(Method::GET, "/healthz", &[], Bytes::new(), limit);
         assert!(matches!(answer.await, Err(AskError::NotSent(_))));

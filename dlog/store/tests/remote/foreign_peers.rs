@@ -20,6 +20,7 @@ use distributedlog_store::remote::internals::{
 use distributedlog_store::remote::{RemoteStore, ServerSettings};
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StoreError};
+use distributedlog_testkit::ports::ReservedPort;
 
 /// A server that handles each connection with `reply`.
 async fn fake<F: Future<Output = ()> + Send>(
@@ -139,10 +140,8 @@ async fn a_server_that_closes_at_the_hello_and_a_closed_port_are_unreachable() {
         matches!(&closed, StoreError::Unreachable { .. }),
         "{closed:?}"
     );
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        Uri::local("127.0.0.1", listener.local_addr().expect("bound").port())
-    };
+    let port = ReservedPort::new();
+    let closed = Uri::local("127.0.0.1", port.number());
     let closed = RemoteStore::connect(&closed, client_settings())
         .await
         .expect_err("no store");

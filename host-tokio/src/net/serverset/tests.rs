@@ -1,9 +1,10 @@
 //! Against ZooKeeper itself, which tests/parts/interop brings.
 
 use core::future::poll_fn;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
+use distributedlog_testkit::ports::ReservedPort;
 use tempfile::TempDir;
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, CreateOptions, Permission};
 
@@ -18,16 +19,12 @@ const PATH: &str = "/messaging/proxies";
 struct ZooKeeper {
     child: Child,
     folder: TempDir,
-    port: u16,
+    port: Arc<ReservedPort>,
 }
 
 impl ZooKeeper {
     async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
-        Self::start_on(port).await
+        Self::start_on(Arc::default()).await
     }
 
     /// One that has begun to serve: it accepts connections a little before.
@@ -38,13 +35,14 @@ impl ZooKeeper {
     }
 
     /// One that remembers nothing.
-    async fn start_on(port: u16) -> Self {
+    async fn start_on(port: Arc<ReservedPort>) -> Self {
+        let number = port.number();
         let java =
             std::env::var("INTEROP_JAVA").expect("INTEROP_JAVA is not set: run tests/run interop");
         let folder = tempfile::tempdir().expect("a folder");
         let settings = folder.path().join("zoo.cfg");
         let text = format!(
-            "dataDir={}\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime=500\nadmin.\
+            "dataDir={}\nclientPortAddress=127.0.0.1\nclientPort={number}\ntickTime=500\nadmin.\
              enableServer=false\n",
             folder.path().display()
         );
@@ -66,7 +64,7 @@ impl ZooKeeper {
             port,
         };
         let up = async {
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            while TcpStream::connect(("127.0.0.1", number)).is_err() {
                 sleep(Duration::from_millis(20)).await;
             }
         };
@@ -79,14 +77,14 @@ impl ZooKeeper {
     }
 
     fn ensemble(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.port.number())
     }
 
     /// Kills it; its port.
-    fn kill(mut self) -> u16 {
+    fn kill(mut self) -> Arc<ReservedPort> {
         self.child.kill().expect("it is ours");
         self.child.wait().expect("it is ours");
-        self.port
+        Arc::clone(&self.port)
     }
 
     async fn client(&self) -> Client {
@@ -279,14 +277,12 @@ async fn what_is_known_outlives_the_ensemble_and_the_session() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Java: tests/run interop"]
 async fn an_ensemble_that_cannot_be_reached_is_named_and_followed_once_it_is_there() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port();
-    let mut set = follow(format!("127.0.0.1:{port}"), None);
+    let port = Arc::<ReservedPort>::default();
+    let ensemble = format!("127.0.0.1:{}", port.number());
+    let mut set = follow(ensemble.clone(), None);
     let event = next(&mut set).await;
     let (place, why) = &event.failures[0];
-    assert_eq!(*place, format!("127.0.0.1:{port}{PATH}"));
+    assert_eq!(*place, format!("{ensemble}{PATH}"));
     assert!(
         why.to_string().starts_with("ZooKeeper cannot be asked"),
         "{why}"
