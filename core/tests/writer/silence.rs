@@ -1,7 +1,7 @@
 //! Hedges that go to no stream that is silent (R21).
 
 use distributedlog::writer::{
-    Adaptive, Health, Heap, NoChanges, Settings, SettingsBuilder, StreamCount, Writer,
+    Adaptive, Counters, Health, Heap, NoChanges, Settings, SettingsBuilder, StreamCount, Writer,
     WriterFeatures,
 };
 use distributedlog::{AttemptId, Dlsn, Instant, StreamIndex};
@@ -14,17 +14,25 @@ fn waiting() -> SettingsBuilder {
     single().wait_out_stalls(true)
 }
 
-/// Canonical for R21.
-#[test]
-fn a_set_is_hedged_to_a_stream_that_is_not_silent() {
-    check(
-        waiting().build().unwrap(),
-        3,
-        "
+/// Checks what follows once the sets a and b are in flight, one at stream 0 and one at stream 1.
+#[track_caller]
+fn check_with_two_in_flight(settings: SettingsBuilder, streams: usize, script: &str) -> Counters {
+    let opening = "
         0 write a
             start 1 on 0: a
         0 write b
-            start 2 on 1: b
+            start 2 on 1: b";
+    let settings = settings.build().unwrap();
+    check(settings, streams, &format!("{opening}{script}"))
+}
+
+/// Canonical for R21.
+#[test]
+fn a_set_is_hedged_to_a_stream_that_is_not_silent() {
+    check_with_two_in_flight(
+        waiting(),
+        3,
+        "
         // Stream 1 has been silent as long as stream 0. Nothing is in flight at stream 2.
         50
             start 3 on 2: a
@@ -42,14 +50,10 @@ fn a_set_is_hedged_to_a_stream_that_is_not_silent() {
 #[test]
 fn while_all_streams_are_silent_a_set_waits_for_at_most_the_max_speculative_timeout() {
     // R21: each time as long again as its attempt has taken.
-    let counters = check(
-        waiting().build().unwrap(),
+    let counters = check_with_two_in_flight(
+        waiting(),
         2,
         "
-        0 write a
-            start 1 on 0: a
-        0 write b
-            start 2 on 1: b
         50
         100
         199
@@ -69,14 +73,10 @@ fn while_all_streams_are_silent_a_set_waits_for_at_most_the_max_speculative_time
 
 #[test]
 fn a_set_that_waits_is_hedged_to_the_first_stream_that_answers_again() {
-    check(
-        waiting().build().unwrap(),
+    check_with_two_in_flight(
+        waiting(),
         2,
         "
-        0 write a
-            start 1 on 0: a
-        0 write b
-            start 2 on 1: b
         50
         60 answer 2
             done b: stream 1, 1/2/0
@@ -93,14 +93,10 @@ fn a_set_that_waits_is_hedged_to_the_first_stream_that_answers_again() {
 #[test]
 fn a_stall_that_all_streams_share_costs_no_hedge() {
     // R21: it ends before the wait does.
-    let counters = check(
-        waiting().build().unwrap(),
+    let counters = check_with_two_in_flight(
+        waiting(),
         2,
         "
-        0 write a
-            start 1 on 0: a
-        0 write b
-            start 2 on 1: b
         90 answer 1
             done a: stream 0, 1/1/0
         90 answer 2
@@ -112,14 +108,10 @@ fn a_stall_that_all_streams_share_costs_no_hedge() {
 
 #[test]
 fn a_stream_that_has_answered_since_is_not_silent_though_something_waits_there() {
-    check(
-        waiting().build().unwrap(),
+    check_with_two_in_flight(
+        waiting(),
         2,
         "
-        0 write a
-            start 1 on 0: a
-        0 write b
-            start 2 on 1: b
         0 write c
             start 3 on 0: c
         0 write d
@@ -160,14 +152,10 @@ fn a_stream_with_nothing_in_flight_is_no_evidence_of_a_stall() {
 
 #[test]
 fn the_originals_settings_hedge_whatever_the_other_streams_do() {
-    let counters = check(
-        single().build().unwrap(),
+    let counters = check_with_two_in_flight(
+        single(),
         2,
         "
-        0 write a
-            start 1 on 0: a
-        0 write b
-            start 2 on 1: b
         50
             start 3 on 1: a
             start 4 on 0: b

@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 
 use distributedlog::client::{Heap, Inline, Memory};
 use distributedlog::wire::mux::{
-    Call, CallResult, Client, ClientEvent, Contexts, Delegations, FinishedCall, Frame, INIT_CHECK,
-    InitHeaders, Message, RequestKind, Server, ServerEvent, Status, Tag, TraceKeys,
+    Call, CallResult, Client, ClientEvent, FinishedCall, Frame, INIT_CHECK, InitHeaders, Message,
+    RequestKind, Server, ServerEvent, Status, Tag,
 };
 use distributedlog_testkit::Random;
+
+use super::{any_message, request};
 
 /// Maximum number of calls: few, so that tags are used again soon.
 const CALLS: usize = 6;
@@ -144,47 +146,12 @@ impl Model {
 }
 
 /// A frame that a server could send, or should not.
-fn any_message(random: &mut Random, discarded: Tag) -> Message<'static> {
-    let (payload, reason, error): (&[u8], _, _) = (b"payload", "why", "what");
-    let headers = InitHeaders::default();
-    match random.below(24) {
-        0 => Message::Tping,
-        1 => Message::Rping,
-        2 => Message::Tdrain,
-        3 => Message::Rdrain,
-        4 => Message::Tinit {
-            version: 1,
-            headers,
-        },
-        5 => Message::Rinit {
-            version: random.below(3) as u16,
-            headers,
-        },
-        6 => Message::BadRerr { error: INIT_CHECK },
-        7 => Message::BadRerr { error },
-        8 => Message::Rerr { error },
-        9 => Message::Tdiscarded { discarded, reason },
-        10 => Message::BadTdiscarded { discarded, reason },
-        11..=13 => Message::Rdiscarded,
-        14 => Message::Tlease { unit: 0, amount: 1 },
-        15 => RequestKind::Treq.reply(Status::Ok, payload),
-        16 => RequestKind::Tdispatch.reply(Status::Nack, payload),
-        17 => Message::Treq {
-            keys: TraceKeys::default(),
-            payload,
-        },
-        18 => request(payload),
-        _ => RequestKind::Tdispatch.reply(Status::Ok, payload),
-    }
-}
-
-fn request(payload: &[u8]) -> Message<'_> {
-    Message::Tdispatch {
-        contexts: Contexts::default(),
-        destination: "",
-        delegations: Delegations::default(),
-        payload,
-    }
+fn any_frame(random: &mut Random, tag: Tag) -> Frame<'static> {
+    let message = any_message(random, tag, |random| match random.below(4) {
+        0 => Message::Rdiscarded,
+        _ => RequestKind::Tdispatch.reply(Status::Ok, b"payload"),
+    });
+    Frame::new(tag, message)
 }
 
 /// Lives of clients. Returns the number of calls that finished.
@@ -204,7 +171,7 @@ fn live<M: Memory>() -> u64 {
                 4 => model.discard(&mut client, tag),
                 5 => model.notify(&mut client),
                 _ => {
-                    let frame = Frame::new(tag, any_message(&mut random, tag));
+                    let frame = any_frame(&mut random, tag);
                     assert_eq!(client.handle_frame(&frame), model.receive(&frame));
                 }
             }

@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 
 use distributedlog::wire::mux::{
-    Contexts, Delegations, Frame, INIT_CHECK, InitHeaders, Message, RequestKind, Server,
-    ServerError, ServerEvent, Status, Tag, TraceKeys,
+    Frame, INIT_CHECK, Message, RequestKind, Server, ServerError, ServerEvent, Status, Tag,
+    TraceKeys,
 };
 use distributedlog_testkit::Random;
+
+use super::{any_message, request};
 
 /// What a server must know, kept in the simplest way.
 #[derive(Default)]
@@ -111,42 +113,16 @@ impl Model {
 }
 
 /// A frame that a client could send, or should not.
-fn any_message(random: &mut Random, discarded: Tag) -> Message<'static> {
-    let (payload, reason, error): (&[u8], _, _) = (b"payload", "why", "what");
-    let headers = InitHeaders::default();
-    match random.below(24) {
-        0 => Message::Tping,
-        1 => Message::Rping,
-        2 => Message::Tdrain,
-        3 => Message::Rdrain,
-        4 => Message::Tinit {
-            version: 1,
-            headers,
-        },
-        5 => Message::Rinit {
-            version: 1,
-            headers,
-        },
-        6 => Message::BadRerr { error: INIT_CHECK },
-        7 => Message::BadRerr { error },
-        8 => Message::Rerr { error },
-        9 => Message::Tdiscarded { discarded, reason },
-        10 => Message::BadTdiscarded { discarded, reason },
-        11 => Message::Rdiscarded,
-        12 => Message::Tlease { unit: 0, amount: 1 },
-        13 => RequestKind::Treq.reply(Status::Ok, payload),
-        14 => RequestKind::Tdispatch.reply(Status::Nack, payload),
-        15..=17 => Message::Treq {
+fn any_frame(random: &mut Random, tag: Tag, discarded: Tag) -> Frame<'static> {
+    let payload = b"payload";
+    let message = any_message(random, discarded, |random| match random.below(3) {
+        0 => Message::Treq {
             keys: TraceKeys::default(),
             payload,
         },
-        _ => Message::Tdispatch {
-            contexts: Contexts::default(),
-            destination: "",
-            delegations: Delegations::default(),
-            payload,
-        },
-    }
+        _ => request(payload),
+    });
+    Frame::new(tag, message)
 }
 
 #[test]
@@ -183,8 +159,7 @@ fn a_server_does_with_every_frame_what_its_model_says_in_any_order_of_replies_an
                 3..=45 => model.answer(&mut server, &mut random),
                 _ => {
                     let (tag, discarded) = (tag(&mut random), tag(&mut random));
-                    let message = any_message(&mut random, discarded);
-                    model.check(&mut server, &Frame::new(tag, message));
+                    model.check(&mut server, &any_frame(&mut random, tag, discarded));
                 }
             }
             model.compare(&server);
