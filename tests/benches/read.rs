@@ -25,7 +25,8 @@ use distributedlog::Dlsn;
 use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
 use distributedlog_proxy::{Proxy, RunningProxy};
 use distributedlog_reader::{
-    HttpSource, LogReader, MergeSettings, MultiReader, MultiStreamReader, ReadEvent, Source,
+    HttpSource, LogReader, MergeSettings, MultiReader, MultiStreamReader, ReadEvent, RunEvent,
+    Source,
 };
 use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
 use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings, serve};
@@ -225,15 +226,36 @@ async fn read_records(store: &Arc<dyn LogStore>, stream: &StreamName) -> u64 {
     records
 }
 
-async fn read_merged(written: &Written) -> u64 {
+/// Creates a merged reader of all streams of the store.
+fn merged_reader(written: &Written) -> MultiReader {
     let starts = written.streams.iter().cloned();
     let starts = starts.map(|stream| (stream, Dlsn::INITIAL));
-    let mut reader = MultiReader::new(&written.store, starts, MergeSettings::default());
+    MultiReader::new(&written.store, starts, MergeSettings::default())
+}
+
+async fn read_merged(mut reader: MultiReader, expected: u64) -> u64 {
     let mut records = 0;
-    while records < written.records {
+    while records < expected {
         let merged = reader.next().await.expect("no stream ends");
         let merged = merged.expect("it is read");
         records += u64::from(matches!(merged.event, ReadEvent::Record(_)));
+    }
+    records
+}
+
+/// Reads sets as runs of records, and looks at each payload.
+async fn read_merged_runs(mut reader: MultiReader, expected: u64) -> u64 {
+    let mut records = 0;
+    while records < expected {
+        let merged = reader.next_run(NonZeroUsize::MAX).await;
+        let merged = merged.expect("no stream ends").expect("it is read");
+        let RunEvent::Run(run) = merged.event else {
+            panic!("a damaged set");
+        };
+        for (_, payload) in run.iter() {
+            black_box(payload);
+            records += 1;
+        }
     }
     records
 }
@@ -454,16 +476,27 @@ async fn merged(bytes: usize, rounds: usize) {
         let journal = written.bytes;
         let file = async { read_files(written.folder.path(), journal, Memory::OneBuffer) };
         timed(&mut table, "file", journal, file).await;
-        let reader = read_merged(&written);
+        let reader = read_merged(merged_reader(&written), records);
         timed(&mut table, "`MultiReader`", records, reader).await;
+        let reader = read_merged_runs(merged_reader(&written), records);
+        timed(&mut table, "… in runs", records, reader).await;
+        let reader = merged_reader(&written).reading_ahead(8 << 20);
+        let reader = read_merged_runs(reader, records);
+        timed(&mut table, "… in runs, reading ahead", records, reader).await;
         let reader = application_reader(&written, Arc::clone(store));
         let reader = read_one_by_one(reader);
         timed(&mut table, "`MultiStreamReader`", records, reader).await;
         let reader = application_reader(&written, Arc::clone(store));
         let reader = read_batches(reader);
-        timed(&mut table, "… in batches of 1,000", records, reader).await;
+        timed(
+            &mut table,
+            "`MultiStreamReader`, in batches of 1,000",
+            records,
+            reader,
+        )
+        .await;
         let reader = read_runs(application_reader(&written, Arc::clone(store)));
-        timed(&mut table, "… in runs", records, reader).await;
+        timed(&mut table, "`MultiStreamReader`, in runs", records, reader).await;
     }
     let title = "sets of 16 KiB in 5 streams";
     table.print(title, written.bytes, records);

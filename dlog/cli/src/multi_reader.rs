@@ -23,6 +23,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Number of records after which signals and the clock are looked at while more can be had without
 /// waiting.
 const BETWEEN_LOOKS: u32 = 256;
+/// Bytes that are read ahead of what is printed, over all streams of a merged reader.
+const READ_AHEAD_BYTES: usize = 8 << 20;
 
 /// Print the records of several streams, and new ones as they arrive.
 ///
@@ -215,7 +217,7 @@ impl Args {
             sequences: self.window_sequences,
             writers: self.window_writers,
         };
-        let mut reader = match saved {
+        let reader = match saved {
             Some(saved) => {
                 let position = starts.into_iter().fold(saved, |saved, (stream, start)| {
                     saved.with_stream(stream, start)
@@ -224,6 +226,7 @@ impl Args {
             }
             None => MultiReader::new(store, starts, settings),
         };
+        let mut reader = reader.reading_ahead(READ_AHEAD_BYTES);
         let result = self
             .print_merged(&mut reader, file.as_ref(), output, shutdown)
             .await;

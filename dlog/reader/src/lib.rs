@@ -31,7 +31,8 @@
 //!
 //! With the feature `store` there are two lower-level readers of a `LogStore`: `LogReader` reads
 //! one stream in order, and waits at its end without polling; `MultiReader` merges several, and
-//! returns each problem as an item.
+//! returns each problem as an item. Both deliver the records of a set one by one or at once, and
+//! can have the store read ahead.
 //!
 //! A damaged record set does not end a stream. It is reported with its positions and the reason,
 //! and reading goes on behind it. An operator can inspect such a set in the store; a reader that
@@ -55,6 +56,8 @@ pub mod entries;
 mod event;
 #[cfg(any(feature = "http", feature = "store"))]
 mod expand;
+#[cfg(all(test, feature = "store"))]
+mod locking_store;
 #[cfg(feature = "store")]
 mod log_reader;
 #[cfg(any(feature = "http", feature = "store"))]
@@ -77,7 +80,8 @@ pub use log_reader::LogReader;
 pub use merge::{MergeCounters, MergeSettings};
 #[cfg(feature = "store")]
 pub use merge::{
-    MergePosition, MergePositionError, MergedEvent, MultiReader, StreamError, StreamErrorKind,
+    MergePosition, MergePositionError, MergedEvent, MergedRun, MultiReader, RunEvent, StreamError,
+    StreamErrorKind,
 };
 pub use position::{PositionError, ReaderPosition};
 #[cfg(any(feature = "http", feature = "store"))]

@@ -1,4 +1,5 @@
 mod ahead;
+pub(crate) mod task;
 
 use core::num::NonZeroUsize;
 use core::time::Duration;
@@ -25,6 +26,9 @@ pub(crate) const WAIT: Duration = Duration::from_secs(30);
 
 /// Payload bytes from which a batch is taken for one that others follow.
 const MIN_FULL_BYTES: usize = 64 << 10;
+
+/// Bytes of a buffer from which half of it is read while the other half is delivered.
+const MIN_BYTES_FOR_TWO: usize = 256 << 10;
 
 /// A reader that delivers the records of one stream in order.
 ///
@@ -105,9 +109,20 @@ impl LogReader {
         &self.stream
     }
 
+    /// Lets the reader hold up to `bytes` of batches: two of half that size, of which the second is
+    /// read while the first is delivered, or one of all if half is not worth a read of its own.
+    pub(crate) const fn read_ahead(&mut self, bytes: usize) {
+        self.reads_ahead = bytes >= MIN_BYTES_FOR_TWO;
+        self.batch_bytes = if self.reads_ahead { bytes / 2 } else { bytes };
+    }
+
     /// Creates a reader of the same stream from its beginning.
     pub(crate) fn restarted(&self) -> Self {
-        Self::new(Arc::clone(&self.store), self.stream.clone(), Dlsn::INITIAL)
+        Self {
+            batch_bytes: self.batch_bytes,
+            reads_ahead: self.reads_ahead,
+            ..Self::new(Arc::clone(&self.store), self.stream.clone(), Dlsn::INITIAL)
+        }
     }
 
     /// Restricts the reader to the stream that was created at this time, in milliseconds since
@@ -285,6 +300,20 @@ impl LogReader {
             return Ok(true);
         }
         self.fetch(wait).await
+    }
+
+    /// Waits until something is buffered; all of it may be before the start.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn filled(&mut self) -> Result<(), StoreError> {
+        while !self.fill(WAIT).await? {}
+        Ok(())
     }
 
     /// Reads the next batch. Returns true if it has entries; all their records may be before the

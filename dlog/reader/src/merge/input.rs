@@ -1,13 +1,15 @@
 use core::future::Future;
+use core::num::NonZeroUsize;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use distributedlog::Dlsn;
 
-use super::merger::MergeInput;
+use super::merger::{MergeInput, Taken};
 use super::multi_reader::StreamErrorKind;
-use crate::{LogReader, ReadEvent};
+use crate::log_reader::task;
+use crate::{LogReader, ReadEvent, RecordRun};
 use distributedlog_store::{StoreError, StreamName};
 
 /// Pause before a stream that could not be read is tried again: the first one, doubled with each
@@ -19,11 +21,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// A read of the store in progress. It owns the reader until it completes.
 type PendingRead = Pin<Box<dyn Future<Output = ReadOutcome> + Send>>;
 
-/// Outcome of a [`PendingRead`].
+/// Outcome of a [`PendingRead`]: if it is none of an error, the reader has something buffered.
 struct ReadOutcome {
     reader: LogReader,
     created_unix_ms: Option<u64>,
-    result: Result<ReadEvent, StreamErrorKind>,
+    result: Result<(), StreamErrorKind>,
 }
 
 /// One stream of a merged reader.
@@ -40,6 +42,8 @@ pub(super) struct Input {
     state: InputState,
     /// Pause before the next read: zero unless the last one failed.
     pause: Duration,
+    /// True if reads go on while the reader is not polled.
+    reads_in_tasks: bool,
 }
 
 enum InputState {
@@ -64,6 +68,16 @@ impl Input {
             checked: false,
             state: InputState::Idle(reader),
             pause: Duration::ZERO,
+            reads_in_tasks: false,
+        }
+    }
+
+    /// Lets the store read ahead, up to this number of bytes, in tasks of the tokio runtime. Has no
+    /// effect on a read in progress.
+    pub(super) fn read_ahead(&mut self, bytes: usize) {
+        self.reads_in_tasks = true;
+        if let InputState::Idle(reader) = &mut self.state {
+            reader.read_ahead(bytes);
         }
     }
 
@@ -104,17 +118,53 @@ impl MergeInput for Input {
         Some(event)
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, StreamErrorKind>> {
-        if let Some(event) = self.buffered() {
-            return Poll::Ready(Ok(event));
+    fn buffered_run(&mut self, most: NonZeroUsize) -> Option<RecordRun> {
+        let InputState::Idle(reader) = &mut self.state else {
+            return None;
+        };
+        let run = reader.next_buffered_run(most)?;
+        self.position = reader.position();
+        Some(run)
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        most: Option<NonZeroUsize>,
+    ) -> Poll<Result<Taken, StreamErrorKind>> {
+        // Bounded: each turn but the last reads a batch that lies before the start as a whole.
+        loop {
+            if let Some(taken) = self.take(most) {
+                return Poll::Ready(Ok(taken));
+            }
+            match self.poll_read(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
         }
+    }
+}
+
+impl Input {
+    /// Reads the next batch. Always pending after the input has ended.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StreamErrorKind>> {
         // `Closed` is a placeholder: each of the ways out below sets the state.
         let mut read: PendingRead = match core::mem::replace(&mut self.state, InputState::Closed) {
-            InputState::Idle(reader) if self.checked => {
-                Box::pin(read_next(reader, self.created_unix_ms))
-            }
             InputState::Idle(reader) => {
-                Box::pin(check_and_read(reader, self.created_unix_ms, self.pause))
+                let (created, pause) = (self.created_unix_ms, self.pause);
+                let checked = self.checked;
+                let read = async move {
+                    if checked {
+                        return read_next(reader, created).await;
+                    }
+                    check_and_read(reader, created, pause).await
+                };
+                if self.reads_in_tasks {
+                    Box::pin(task::run(read))
+                } else {
+                    Box::pin(read)
+                }
             }
             InputState::Reading(read) => read,
             ended @ (InputState::Deleted | InputState::Closed) => {
@@ -153,9 +203,9 @@ impl MergeInput for Input {
     }
 }
 
-/// Reads the next event of the stream that was created at this time.
+/// Reads the next batch of the stream that was created at this time; waits for it at the end.
 async fn read_next(mut reader: LogReader, created_unix_ms: Option<u64>) -> ReadOutcome {
-    match reader.next().await {
+    match reader.filled().await {
         // Another stream may have the name by now.
         Err(StoreError::StreamNotFound(_)) if created_unix_ms.is_some() => {
             check_recreated(reader, created_unix_ms).await
@@ -190,7 +240,7 @@ fn recreated(reader: &LogReader, now: u64) -> ReadOutcome {
     }
 }
 
-/// Reads the next event after a pause, if the stream is still the one that the reader's position
+/// Reads the next batch after a pause, if the stream is still the one that the reader's position
 /// belongs to.
 async fn check_and_read(reader: LogReader, before: Option<u64>, pause: Duration) -> ReadOutcome {
     if !pause.is_zero() {

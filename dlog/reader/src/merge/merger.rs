@@ -62,24 +62,37 @@ pub(crate) trait MergeInput {
 
     /// Returns the next records that were already read, if they can be delivered as one run of at
     /// most `most`. Otherwise [`buffered`](Self::buffered) has what comes next.
-    fn buffered_run(&mut self, most: NonZeroUsize) -> Option<RecordRun> {
-        let _ = most;
-        None
+    fn buffered_run(&mut self, most: NonZeroUsize) -> Option<RecordRun>;
+
+    /// Returns what was already read: a run of at most `most` records, if there is such a run, or
+    /// the next event. With `None` records come one by one.
+    fn take(&mut self, most: Option<NonZeroUsize>) -> Option<Taken> {
+        let run = most.and_then(|most| self.buffered_run(most));
+        run.map(Taken::Run)
+            .or_else(|| self.buffered().map(Taken::Event))
     }
 
-    /// Returns the next event, or the error of the read. Always pending after the input has ended.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, Self::Error>>;
+    /// Returns what [`take`](Self::take) does once it is read, or the error of the read. Always
+    /// pending after the input has ended.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        most: Option<NonZeroUsize>,
+    ) -> Poll<Result<Taken, Self::Error>>;
 
     /// Returns true if no further event will come.
     fn is_ended(&self) -> bool;
 }
 
-/// What was taken of a buffer.
+/// What was taken of an input.
 #[derive(Debug)]
-pub(crate) enum Buffered {
+pub(crate) enum Taken {
     Event(ReadEvent),
     Run(RecordRun),
 }
+
+/// Index of an input, and what was taken of it, or its error.
+type NextOf<I> = (usize, Result<Taken, <I as MergeInput>::Error>);
 
 /// The turns of several streams, and the memory of the sets that were delivered.
 ///
@@ -121,25 +134,28 @@ impl<I: MergeInput> Merger<I> {
         }
     }
 
-    /// Returns the index of an input and its next event that is no duplicate, or its error. `None`
-    /// once all inputs have ended.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a poll of the next item of a stream"
-    )]
+    /// Returns the index of an input and what comes of it that is no duplicate, or its error: a run
+    /// of at most `most` records if there is one, or the next event; always that with `None`.
+    /// Returns `None` once all inputs have ended.
     pub(crate) fn poll_next(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<(usize, Result<ReadEvent, I::Error>)>> {
+        most: Option<NonZeroUsize>,
+    ) -> Poll<Option<NextOf<I>>> {
         for _ in 0..MAX_DROPS_PER_POLL {
-            let Some((index, result)) = self.next_event(context) else {
+            let Some((index, mut result)) = self.take_next(context, most) else {
                 return if self.inputs.iter().all(MergeInput::is_ended) {
                     Poll::Ready(None)
                 } else {
                     Poll::Pending
                 };
             };
-            if result.as_ref().map_or(true, |event| self.accept(event)) {
+            let is_new = match &mut result {
+                Ok(Taken::Event(event)) => self.accept(event),
+                Ok(Taken::Run(run)) => self.accept_run(run),
+                Err(_) => true,
+            };
+            if is_new {
                 return Poll::Ready(Some((index, result)));
             }
         }
@@ -147,68 +163,34 @@ impl<I: MergeInput> Merger<I> {
         Poll::Pending
     }
 
-    /// Returns the index of an input and what is buffered of it that is no duplicate: a run of at
-    /// most `most` records, or the next event. `None` if [`poll_next`](Self::poll_next) must be
-    /// asked. The turns are the same.
-    pub(crate) fn next_buffered(&mut self, most: NonZeroUsize) -> Option<(usize, Buffered)> {
-        for _ in 0..MAX_DROPS_PER_POLL {
-            if self.within_set || self.burst >= MAX_BURST {
-                return None;
-            }
-            let (first, count) = (self.turn, self.inputs.len());
-            let (index, taken) = (first..count).chain(0..first).find_map(|index| {
-                let input = &mut self.inputs[index];
-                let run = input.buffered_run(most).map(Buffered::Run);
-                let taken = run.or_else(|| input.buffered().map(Buffered::Event));
-                Some((index, taken?))
-            })?;
-            self.burst += 1;
-            match taken {
-                Buffered::Run(mut run) => {
-                    self.turn = (index + 1) % count;
-                    if self.accept_run(&mut run) {
-                        return Some((index, Buffered::Run(run)));
-                    }
-                }
-                Buffered::Event(event) => {
-                    if let (_, Ok(event)) = self.advance_turn(index, Ok(event))
-                        && self.accept(&event)
-                    {
-                        return Some((index, Buffered::Event(event)));
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    /// Returns the next event and the index of its input. A set is delivered without others between
-    /// its records unless its input must wait within it, and inputs take turns. Inputs that wait
-    /// for their source are polled when no input has a buffered event, and after every
+    /// Takes what comes next, and returns the index of its input. A set is delivered without others
+    /// between its records unless its input must wait within it, and inputs take turns. Inputs that
+    /// wait for their source are polled when no input has anything buffered, and after every
     /// [`MAX_BURST`] sets.
-    fn next_event(
+    fn take_next(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Option<(usize, Result<ReadEvent, I::Error>)> {
+        most: Option<NonZeroUsize>,
+    ) -> Option<NextOf<I>> {
         let (first, count) = (self.turn, self.inputs.len());
         // The rest of a set may not have arrived over its connection yet: then others go on.
         if self.within_set
-            && let Poll::Ready(result) = self.inputs[first].poll(context)
+            && let Poll::Ready(result) = self.inputs[first].poll(context, most)
         {
             return Some(self.advance_turn(first, result));
         }
         let order = (first..count).chain(0..first);
         if self.burst < MAX_BURST {
             for index in order.clone() {
-                if let Some(event) = self.inputs[index].buffered() {
+                if let Some(taken) = self.inputs[index].take(most) {
                     self.burst += 1;
-                    return Some(self.advance_turn(index, Ok(event)));
+                    return Some(self.advance_turn(index, Ok(taken)));
                 }
             }
         }
         self.burst = 0;
         for index in order {
-            if let Poll::Ready(result) = self.inputs[index].poll(context) {
+            if let Poll::Ready(result) = self.inputs[index].poll(context, most) {
                 return Some(self.advance_turn(index, result));
             }
         }
@@ -216,14 +198,10 @@ impl<I: MergeInput> Merger<I> {
     }
 
     /// Decides which input is polled first next time. Returns its arguments.
-    fn advance_turn(
-        &mut self,
-        index: usize,
-        result: Result<ReadEvent, I::Error>,
-    ) -> (usize, Result<ReadEvent, I::Error>) {
+    fn advance_turn(&mut self, index: usize, result: Result<Taken, I::Error>) -> NextOf<I> {
         self.within_set = match &result {
-            Ok(ReadEvent::Record(record)) => record.set_slot + 1 < record.set_slots,
-            Ok(ReadEvent::Malformed(_)) | Err(_) => false,
+            Ok(Taken::Event(ReadEvent::Record(record))) => record.set_slot + 1 < record.set_slots,
+            Ok(Taken::Event(ReadEvent::Malformed(_)) | Taken::Run(_)) | Err(_) => false,
         };
         self.turn = if self.within_set {
             index

@@ -10,9 +10,11 @@ mod position;
 
 pub use distributedlog::merge::MergeSettings;
 pub use merger::MergeCounters;
-pub(crate) use merger::{Buffered, MergeInput, Merger};
+pub(crate) use merger::{MergeInput, Merger, Taken};
 #[cfg(feature = "store")]
-pub use multi_reader::{MergedEvent, MultiReader, StreamError, StreamErrorKind};
+pub use multi_reader::{
+    MergedEvent, MergedRun, MultiReader, RunEvent, StreamError, StreamErrorKind,
+};
 #[cfg(feature = "store")]
 pub use position::{MergePosition, MergePositionError};
 

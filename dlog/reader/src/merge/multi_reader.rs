@@ -1,4 +1,5 @@
 use core::fmt;
+use core::num::NonZeroUsize;
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
@@ -7,9 +8,10 @@ use distributedlog::merge::{Deduplicator, MergeSettings, SavedDedup};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
 use super::input::Input;
-use super::merger::{MergeCounters, MergeInput as _, Merger};
+use super::merger::{MergeCounters, MergeInput as _, Merger, Taken};
 use super::position::MergePosition;
-use crate::{LogReader, ReadEvent};
+use crate::source::share_of_buffer;
+use crate::{LogReader, MalformedSet, ReadEvent, RecordRun};
 
 /// An item that a [`MultiReader`] delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,25 @@ pub struct MergedEvent {
     /// A record that was not delivered before, or a set that cannot be read. If the set has an
     /// undamaged duplicate in another stream, its records are delivered from there.
     pub event: ReadEvent,
+}
+
+/// An item that a [`MultiReader`] delivers, with the records of a set at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MergedRun {
+    /// The stream that the item was read from.
+    pub stream: StreamName,
+    /// Records that were not delivered before, or a set that cannot be read.
+    pub event: RunEvent,
+}
+
+/// Records of a stream, or a set that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunEvent {
+    /// Records of one set, or one record.
+    Run(RecordRun),
+    /// A set that cannot be read.
+    Malformed(MalformedSet),
 }
 
 /// A stream could not be read, or was replaced by another one.
@@ -68,7 +89,8 @@ pub enum StreamErrorKind {
 ///
 /// The records of one stream are delivered in their order, and those of a set without others
 /// between them. Streams take turns, one set each; a stream that is idle, stalled or failing delays
-/// no other. The reader buffers up to 1 MiB and one set for each stream.
+/// no other. The reader buffers up to 1 MiB and one set for each stream, or what
+/// [`reading_ahead`](Self::reading_ahead) sets.
 ///
 /// A reader that [resumes](Self::resume) at a [`position`](Self::position) delivers the records
 /// that were not delivered before it, and drops duplicates of those that were. Streams of one name
@@ -128,6 +150,23 @@ impl MultiReader {
         Self::with_deduplicator(store, starts, position.seen().restore(settings))
     }
 
+    /// Lets the store read the next batch of each stream while the last one is delivered. Reads are
+    /// tasks of the tokio runtime, which go on while the reader is not polled and end with it: a
+    /// store may hold a lock of a stream within a read. Has no effect outside of a runtime.
+    ///
+    /// `buffer_bytes` is the number of bytes that are read ahead, over all streams; each has an
+    /// equal share, of at least 16 KiB and at most 1 MiB, and two batches within it if that is
+    /// 256 KiB or more. The bytes are those that the store holds, compressed or not; the reader
+    /// holds one set of each stream besides.
+    #[must_use]
+    pub fn reading_ahead(mut self, buffer_bytes: usize) -> Self {
+        let share = share_of_buffer(buffer_bytes, self.0.inputs.len());
+        for input in &mut self.0.inputs {
+            input.read_ahead(share);
+        }
+        self
+    }
+
     fn with_deduplicator(
         store: &Arc<dyn LogStore>,
         starts: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>,
@@ -162,7 +201,42 @@ impl MultiReader {
     ///
     /// If it is called outside a tokio runtime with time enabled after a stream could not be read.
     pub async fn next(&mut self) -> Option<Result<MergedEvent, StreamError>> {
-        core::future::poll_fn(|context| self.poll_next(context)).await
+        let next = core::future::poll_fn(|context| self.poll_taken(context, None)).await?;
+        Some(next.map(|(stream, taken)| MergedEvent {
+            stream,
+            event: match taken {
+                Taken::Event(event) => event,
+                Taken::Run(_) => unreachable!("runs were not asked for"),
+            },
+        }))
+    }
+
+    /// Returns the next records of any stream as one run: those of a whole set if they are at most
+    /// `most`, otherwise one record; waits for them if there are none. Returns `None` when every
+    /// stream has [ended](StreamError::ended). The [position](Self::position) is then behind the
+    /// whole run. For callers to which a record is its payload: nothing is made for each record.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no record and repeats none.
+    ///
+    /// # Panics
+    ///
+    /// As [`next`](Self::next).
+    pub async fn next_run(&mut self, most: NonZeroUsize) -> Option<Result<MergedRun, StreamError>> {
+        let next = core::future::poll_fn(|context| self.poll_taken(context, Some(most))).await?;
+        Some(next.map(|(stream, taken)| MergedRun {
+            stream,
+            event: match taken {
+                Taken::Run(run) => RunEvent::Run(run),
+                Taken::Event(ReadEvent::Record(record)) => RunEvent::Run(RecordRun::alone(record)),
+                Taken::Event(ReadEvent::Malformed(set)) => RunEvent::Malformed(set),
+            },
+        }))
     }
 
     /// Returns the position behind every record that [`next`](Self::next) delivered. It does not
@@ -196,16 +270,17 @@ impl MultiReader {
             .map(Input::stream)
     }
 
-    fn poll_next(
+    fn poll_taken(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<MergedEvent, StreamError>>> {
-        self.0.poll_next(context).map(|next| {
+        most: Option<NonZeroUsize>,
+    ) -> Poll<Option<Result<(StreamName, Taken), StreamError>>> {
+        self.0.poll_next(context, most).map(|next| {
             next.map(|(index, result)| {
                 let input = &self.0.inputs[index];
                 let stream = input.stream().clone();
                 match result {
-                    Ok(event) => Ok(MergedEvent { stream, event }),
+                    Ok(taken) => Ok((stream, taken)),
                     Err(kind) => Err(StreamError {
                         stream,
                         kind,

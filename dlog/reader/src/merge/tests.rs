@@ -1,3 +1,6 @@
+mod runs;
+
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -608,8 +611,9 @@ fn written(random: &mut Random, streams: usize) -> Vec<(usize, Written)> {
     duplicates
 }
 
-/// Writes the sets one by one, with reads, dropped reads and restarts between them. Returns how
-/// often each record was delivered, and how many were counted as beyond the window.
+/// Writes the sets one by one, with reads of records and of runs, dropped reads and restarts
+/// between them. Every other reader reads ahead. Returns how often each record was delivered, and
+/// how many were counted as beyond the window.
 async fn run(
     random: &mut Random,
     duplicates: &[(usize, Written)],
@@ -627,6 +631,9 @@ async fn run(
             0 => {
                 beyond += reader.counters().beyond_window;
                 reader = streams.restarted(&reader, settings);
+                if random.index(2) == 0 {
+                    reader = reader.reading_ahead(1 << 20);
+                }
             }
             1..4 => {
                 if let Some((
@@ -641,7 +648,7 @@ async fn run(
                     streams.put(*stream, set(label, *records, *identity));
                 }
             }
-            _ => match event(&mut reader).await {
+            4..6 => match event(&mut reader).await {
                 Some(Ok(MergedEvent {
                     event: ReadEvent::Record(record),
                     ..
@@ -649,6 +656,19 @@ async fn run(
                 Some(other) => panic!("{other:?}"),
                 None => done = left.len() == 0,
             },
+            _ => {
+                let most = NonZeroUsize::MIN.saturating_add(random.index(4));
+                match runs::next(&mut reader, most).await {
+                    Some(run) => {
+                        assert!((1..=most.get()).contains(&run.len()), "{run:?}");
+                        for (_, payload) in run.iter() {
+                            let record = String::from_utf8_lossy(payload).into_owned();
+                            *seen.entry(record).or_default() += 1;
+                        }
+                    }
+                    None => done = left.len() == 0,
+                }
+            }
         }
     }
     (seen, beyond + reader.counters().beyond_window)

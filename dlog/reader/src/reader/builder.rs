@@ -11,7 +11,7 @@ use super::error::BuildError;
 use super::fault::{OnFault, StreamFault};
 use super::tail::{GiveUp, Tail};
 use crate::position::ReaderPosition;
-use crate::source::{FetchSettings, Source};
+use crate::source::{FetchSettings, Source, share_of_buffer};
 use crate::start::ReadFrom;
 
 /// Maximum number of streams of one reader. Each has a connection of its own.
@@ -19,10 +19,6 @@ const MAX_STREAMS: usize = 256;
 
 /// Default of [`buffer_bytes`](MultiStreamReaderBuilder::buffer_bytes).
 const BUFFER_BYTES: usize = 8 << 20;
-/// Range of the share of one stream in the buffer: a share below a few frames costs throughput, and
-/// one above what a store reads at once is of no use.
-const MIN_SHARE_BYTES: usize = 16 << 10;
-const MAX_SHARE_BYTES: usize = 1 << 20;
 
 /// Default of [`give_up_after`](MultiStreamReaderBuilder::give_up_after) for a reader that does not
 /// follow: long enough for a proxy to be started again meanwhile.
@@ -147,11 +143,10 @@ impl MultiStreamReaderBuilder {
             Some(names) => check_names(&names)?,
             None => check_names(&streams.keys().cloned().collect::<Vec<_>>())?,
         };
-        let share = (self.buffer_bytes / names.len()).clamp(MIN_SHARE_BYTES, MAX_SHARE_BYTES);
         let follow = self.follow;
         let settings = FetchSettings {
             follow,
-            buffer_bytes: share,
+            buffer_bytes: share_of_buffer(self.buffer_bytes, names.len()),
         };
         let give_up = match self.give_up_after {
             Some(after) => GiveUp {

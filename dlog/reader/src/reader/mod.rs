@@ -24,7 +24,7 @@ use distributedlog::merge::{MergeSettings, SavedDedup};
 use futures_core::Stream;
 
 use crate::event::{ReadEvent, Record};
-use crate::merge::{Buffered, MergeInput as _, Merger};
+use crate::merge::{MergeInput as _, Merger, Taken};
 use crate::position::ReaderPosition;
 use crate::run::{RecordRun, StreamRun};
 use crate::source::{Prepared, Source};
@@ -46,13 +46,10 @@ pub struct StreamRecord {
     pub record: Record,
 }
 
-impl StreamRecord {
-    fn into_run(self) -> StreamRun {
-        StreamRun {
-            stream: self.stream,
-            run: RecordRun::alone(self.record),
-        }
-    }
+/// Records of one stream that are delivered at once.
+enum Records {
+    One(Record),
+    Run(RecordRun),
 }
 
 /// Records, and the position behind them: what an application commits in one transaction.
@@ -311,6 +308,42 @@ impl MultiStreamReader {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<StreamRecord, ReadError>>> {
+        let taken = core::task::ready!(self.poll_taken(context, None));
+        Poll::Ready(taken.map(|result| {
+            result.map(|(stream, records)| match records {
+                Records::One(record) => StreamRecord { stream, record },
+                Records::Run(_) => unreachable!("runs were not asked for"),
+            })
+        }))
+    }
+
+    fn poll_run(
+        &mut self,
+        context: &mut Context<'_>,
+        most: NonZeroUsize,
+    ) -> Poll<Option<Result<StreamRun, ReadError>>> {
+        let taken = core::task::ready!(self.poll_taken(context, Some(most)));
+        Poll::Ready(taken.map(|result| {
+            result.map(|(stream, records)| StreamRun {
+                stream,
+                run: match records {
+                    Records::One(record) => RecordRun::alone(record),
+                    Records::Run(run) => run,
+                },
+            })
+        }))
+    }
+
+    /// Takes the next run of at most `most` records, or the next record; always that with `None`.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a poll of the next item of a stream"
+    )]
+    fn poll_taken(
+        &mut self,
+        context: &mut Context<'_>,
+        most: Option<NonZeroUsize>,
+    ) -> Poll<Option<Result<(Arc<str>, Records), ReadError>>> {
         if let Some(error) = self.failure.take() {
             return Poll::Ready(Some(Err(error)));
         }
@@ -318,7 +351,8 @@ impl MultiStreamReader {
             return Poll::Ready(None);
         }
         for _ in 0..MAX_FAULTS_PER_POLL {
-            let Some((index, result)) = core::task::ready!(self.merger.poll_next(context)) else {
+            let next = core::task::ready!(self.merger.poll_next(context, most));
+            let Some((index, result)) = next else {
                 self.is_done = true;
                 return Poll::Ready(self.incomplete().map(Err));
             };
@@ -334,20 +368,18 @@ impl MultiStreamReader {
     fn handle(
         &mut self,
         index: usize,
-        result: Result<ReadEvent, TailError>,
-    ) -> Option<Result<StreamRecord, ReadError>> {
-        let stream = &self.merger.inputs[index].stream;
+        result: Result<Taken, TailError>,
+    ) -> Option<Result<(Arc<str>, Records), ReadError>> {
+        let stream = Arc::clone(&self.merger.inputs[index].stream);
         match result {
-            Ok(ReadEvent::Record(record)) => {
-                return Some(Ok(StreamRecord {
-                    stream: Arc::clone(stream),
-                    record,
-                }));
+            Ok(Taken::Event(ReadEvent::Record(record))) => {
+                return Some(Ok((stream, Records::One(record))));
             }
-            Ok(ReadEvent::Malformed(set)) => {
+            Ok(Taken::Run(run)) => return Some(Ok((stream, Records::Run(run)))),
+            Ok(Taken::Event(ReadEvent::Malformed(set))) => {
                 self.malformed += 1;
                 self.faults.report(&StreamFault {
-                    stream: Arc::clone(stream),
+                    stream,
                     kind: FaultKind::Malformed {
                         dlsn: set.dlsn,
                         slots: set.slots,
@@ -362,29 +394,6 @@ impl MultiStreamReader {
             }
         }
         None
-    }
-
-    fn poll_run(
-        &mut self,
-        context: &mut Context<'_>,
-        most: NonZeroUsize,
-    ) -> Poll<Option<Result<StreamRun, ReadError>>> {
-        let can_go_on = self.failure.is_none() && !self.is_done;
-        if can_go_on && let Some((index, taken)) = self.merger.next_buffered(most) {
-            match taken {
-                Buffered::Run(run) => {
-                    let stream = Arc::clone(&self.merger.inputs[index].stream);
-                    return Poll::Ready(Some(Ok(StreamRun { stream, run })));
-                }
-                Buffered::Event(event) => {
-                    if let Some(result) = self.handle(index, Ok(event)) {
-                        return Poll::Ready(Some(result.map(StreamRecord::into_run)));
-                    }
-                }
-            }
-        }
-        let record = core::task::ready!(self.poll_record(context));
-        Poll::Ready(record.map(|result| result.map(StreamRecord::into_run)))
     }
 
     /// Returns the error of a reader that does not follow, if streams were not read to their ends.

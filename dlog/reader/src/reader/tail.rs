@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::error::ReadError;
 use super::fault::{FaultKind, StreamFault};
 use crate::event::ReadEvent;
-use crate::merge::MergeInput;
+use crate::merge::{MergeInput, Taken};
 use crate::position::Mark;
 use crate::run::RecordRun;
 use crate::source::{Failure, Fetcher, Item};
@@ -281,12 +281,16 @@ impl MergeInput for Tail {
         Some(run)
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, TailError>> {
-        // Bounded: a turn ends with an event, or with a read, which is pending or has filled the
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        most: Option<NonZeroUsize>,
+    ) -> Poll<Result<Taken, TailError>> {
+        // Bounded: a turn ends with records, or with a read, which is pending or has filled the
         // buffer with at most its size.
         loop {
-            if let Some(event) = self.buffered() {
-                return Poll::Ready(Ok(event));
+            if let Some(taken) = self.take(most) {
+                return Poll::Ready(Ok(taken));
             }
             if let Some(met) = self.met.take() {
                 if let Some(error) = self.handle(met) {

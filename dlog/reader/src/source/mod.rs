@@ -21,6 +21,16 @@ use crate::run::RecordRun;
 #[cfg(feature = "http")]
 pub use http::HttpSource;
 
+/// Range of the share of one stream in a reader's buffer: a share below a few frames costs
+/// throughput, and one above what a store reads at once is of no use.
+const MIN_SHARE_BYTES: usize = 16 << 10;
+const MAX_SHARE_BYTES: usize = 1 << 20;
+
+/// Returns the share of one of `streams` streams in a reader's buffer.
+pub(crate) fn share_of_buffer(buffer_bytes: usize, streams: usize) -> usize {
+    (buffer_bytes / streams.max(1)).clamp(MIN_SHARE_BYTES, MAX_SHARE_BYTES)
+}
+
 /// Source of the streams of a [`MultiStreamReader`](crate::MultiStreamReader): an `HttpSource`, or
 /// an `Arc<dyn LogStore>`. Both convert into it.
 #[derive(Clone)]

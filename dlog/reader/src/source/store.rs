@@ -14,9 +14,6 @@ use crate::reader::ReadError;
 use crate::run::RecordRun;
 use crate::stream_position::StreamPosition;
 
-/// Share of a stream in the buffer from which half of it is read while the other half is delivered.
-const MIN_SHARE_FOR_TWO: usize = 256 << 10;
-
 /// Reads of one stream of a store.
 pub(crate) struct StoreFetcher {
     store: Arc<dyn LogStore>,
@@ -117,13 +114,7 @@ impl StoreFetcher {
         let from = self.find(&name, &info, position).await?;
         let mut reader = LogReader::new(Arc::clone(&self.store), name, from)
             .of_stream_created(info.created_unix_ms);
-        let share = self.settings.buffer_bytes;
-        if share < MIN_SHARE_FOR_TWO {
-            reader.set_batch_bytes(share);
-        } else {
-            reader.set_batch_bytes(share / 2);
-            reader = reader.reading_ahead();
-        }
+        reader.read_ahead(self.settings.buffer_bytes);
         Ok(OpenStream {
             reader,
             created_unix_ms: info.created_unix_ms,

@@ -4,78 +4,16 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use distributedlog_store::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
-    StoreFuture, StreamInfo, StreamName,
-};
-use distributedlog_testkit::store::MemoryStore;
-use tokio::sync::Mutex;
+use distributedlog_store::{LogStore, StoreError, StreamName};
+use distributedlog_testkit::store::{MemoryStore, Wrapped};
 use tokio::time::timeout;
 
+use crate::locking_store::LockingStore;
 use crate::{LogReader, ReadEvent};
 
 /// Longer than a step takes on a loaded machine unless it hangs.
 const STEP: Duration = Duration::from_secs(60);
 const ENTRIES: usize = 100;
-
-/// A store whose reads hold a lock over an await, as those of BookKeeper do while they read the
-/// segments of a stream.
-struct LockingStore {
-    store: Arc<MemoryStore>,
-    lock: Mutex<()>,
-}
-
-impl LogStore for LockingStore {
-    fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        self.store.create(stream)
-    }
-
-    fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        self.store.delete(stream)
-    }
-
-    fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
-        self.store.list()
-    }
-
-    fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
-        self.store.describe(stream)
-    }
-
-    fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
-        self.store.acquire(stream, owner)
-    }
-
-    fn release(&self, lease: &Lease) -> StoreFuture<'_, ()> {
-        self.store.release(lease)
-    }
-
-    fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        self.store.append(lease, entry, done);
-    }
-
-    fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()> {
-        self.store.truncate(stream, before)
-    }
-
-    fn read(
-        &self,
-        stream: &StreamName,
-        from: Dlsn,
-        limit: ReadLimit,
-    ) -> StoreFuture<'_, ReadBatch> {
-        let stream = stream.clone();
-        Box::pin(async move {
-            let _lock = self.lock.lock().await;
-            tokio::task::yield_now().await;
-            self.store.read(&stream, from, limit).await
-        })
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.store.close()
-    }
-}
 
 fn stream() -> StreamName {
     StreamName::new("s").expect("a name")
@@ -90,11 +28,8 @@ fn filled() -> Arc<MemoryStore> {
     store
 }
 
-fn locking() -> Arc<LockingStore> {
-    Arc::new(LockingStore {
-        store: filled(),
-        lock: Mutex::default(),
-    })
+fn locking() -> Arc<Wrapped<LockingStore>> {
+    LockingStore::new(filled())
 }
 
 /// A reader whose batches have some entries.
