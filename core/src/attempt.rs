@@ -30,6 +30,9 @@ pub struct Attempt<'a> {
     /// Number of attempts that were made for this set before this one. Above 0 it is a hedge or a
     /// retry, and the transport may pass that on to the server.
     pub earlier_attempts: u32,
+    /// Number of other attempts of this set that are outstanding. Above 0, a transport that has no
+    /// room should refuse this one rather than let it wait: the set waits for another already.
+    pub others_outstanding: u32,
     /// Time after which the answer is of no use.
     pub deadline: Instant,
 }

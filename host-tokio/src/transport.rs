@@ -78,7 +78,8 @@ impl ProxyTransport {
     /// Writes to these streams through a client's connections. Any number of transports may share a
     /// client: its [`max_in_flight`](ProxyClientBuilder::max_in_flight) and
     /// [`max_in_flight_bytes`](ProxyClientBuilder::max_in_flight_bytes) hold for all of them
-    /// together, and an attempt beyond waits for its turn. Attempts of a client that was closed
+    /// together. An attempt beyond waits for its turn; one whose set has another outstanding, a
+    /// hedge, is refused. Attempts of a client that was closed
     /// fail with [`Cause::Closed`].
     ///
     /// # Errors
@@ -187,6 +188,13 @@ impl Transport for ProxyTransport {
             .streams
             .get(attempt.stream)
             .expect("a stream is registered before it is used");
+        // Before the bytes are copied.
+        let room = match &self.link {
+            Link::Own(_) => None,
+            Link::Shared(link) => {
+                link.admit(attempt.record_set.len(), attempt.others_outstanding > 0)?
+            }
+        };
         let span = attempt_span(&stream, &attempt);
         let request = NewRequest {
             token: Token(attempt.id.0),
@@ -205,7 +213,7 @@ impl Transport for ProxyTransport {
                 tracing::debug!(%refusal, "an attempt was not started");
                 StartRefused
             })?,
-            Link::Shared(link) => link.start(attempt.id, request)?,
+            Link::Shared(link) => link.start(attempt.id, request, room),
         }
         self.traces.begin(attempt.id, span);
         Ok(())

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use distributedlog::writer::{Reason, Settings, SettingsBuilder};
 use distributedlog::{
-    Attempt, AttemptId, Cause, Clock, Dlsn, Instant, StreamIndex, Transport, WriteState,
+    Attempt, AttemptId, Cause, Clock, Dlsn, Instant, StatusCode, StreamIndex, Transport, WriteState,
 };
 use distributedlog_tokio::{
     BuildError, MultiStreamWriter, MultiStreamWriterBuilder, ProxyClient, ProxyTransport,
@@ -205,6 +205,68 @@ async fn a_writer_is_not_starved_by_another_one() {
     }
 }
 
+/// A hedge would only take the room of what waits for its first attempt.
+#[tokio::test]
+async fn a_set_is_not_hedged_while_the_client_is_full() {
+    let proxy = Proxy::bind().await;
+    let (client, mut peer) = proxy.built(proxy.client().max_in_flight(1)).await;
+    let holder = writer(&client).await;
+    let settings = Settings::builder()
+        .original_features()
+        .first_speculative_timeout(Duration::from_millis(5))
+        .max_speculative_timeout(Duration::from_millis(10))
+        .request_timeout(LIMIT);
+    let hedging = builder(&client, &["a", "b"]).settings(settings);
+    let hedging = hedging.build().await.unwrap();
+    let held = holder.try_write(b"held").unwrap();
+    let call = in_time(peer.call()).await;
+    let written = hedging.try_write(b"hedged").unwrap();
+    let refused = async |count| {
+        while hedging.counters().transport_full < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    // While it waits, and while it is in flight.
+    in_time(refused(2)).await;
+    peer.answer_written(&call, AT).await;
+    let call = in_time(peer.call()).await;
+    in_time(refused(hedging.counters().transport_full + 2)).await;
+    peer.answer_written(&call, AT).await;
+    assert_eq!(in_time(written).await.unwrap().attempts, 1);
+    in_time(held).await.unwrap();
+    assert_eq!(client.counters().submitted, 2);
+}
+
+/// A set without an attempt outstanding takes its turn again, also behind a failure.
+#[tokio::test]
+async fn a_retry_waits_for_its_turn_as_a_first_attempt_does() {
+    let proxy = Proxy::bind().await;
+    let (client, mut peer) = proxy.built(proxy.client().max_in_flight(1)).await;
+    let (greedy, modest) = (writer(&client).await, writer(&client).await);
+    let written = modest.try_write(b"modest").unwrap();
+    let failed = in_time(peer.call()).await;
+    let mut acknowledgements = vec![written];
+    for _ in 0..20 {
+        acknowledgements.push(greedy.try_write(b"greedy").unwrap());
+    }
+    attempts(&greedy, 20).await;
+    peer.answer_status(&failed, StatusCode::StreamUnavailable, "moving")
+        .await;
+    let mut retried_at = None;
+    for number in 0..21 {
+        let call = in_time(peer.call()).await;
+        if call.data == failed.data {
+            assert_ne!(call.stream, failed.stream);
+            retried_at = Some(number);
+        }
+        peer.answer_written(&call, AT).await;
+    }
+    assert!(retried_at.is_some_and(|at| at <= 2), "{retried_at:?}");
+    for acknowledgement in acknowledgements {
+        in_time(acknowledgement).await.unwrap();
+    }
+}
+
 /// R11.
 #[tokio::test]
 async fn the_loser_of_a_hedge_is_discarded_at_the_proxy() {
@@ -283,6 +345,7 @@ async fn attempts_of_a_transport_that_is_dropped_are_discarded() {
         record_set,
         record_count: 1,
         earlier_attempts: 0,
+        others_outstanding: 0,
         deadline: now + LIMIT,
     };
     transport.start(now, attempt(1, b"in flight")).unwrap();

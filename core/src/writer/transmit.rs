@@ -30,6 +30,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             record_set: &self.storage.buffers()[set as usize].as_slice()[..slot.stored],
             record_count: slot.content.record_count(),
             earlier_attempts: slot.attempts_made - 1,
+            others_outstanding: u32::from(slot.outstanding - 1),
             deadline: slot.deadline,
         })
     }

@@ -69,29 +69,41 @@ impl WriterLink {
         }
     }
 
-    /// Sends an attempt, or lets it wait for room.
+    /// Returns room for an attempt with this number of bytes, or `None` if it has to wait.
     ///
     /// # Errors
     ///
-    /// More than [`MAX_IN_FLIGHT`] attempts wait: as many as a client of the writer's own takes.
+    /// The client has no room, and the attempt's set waits for another one already: hedges would
+    /// take the room of what waits for its first. Or more than [`MAX_IN_FLIGHT`] attempts wait: as
+    /// many as a client of the writer's own takes.
+    pub(crate) fn admit(
+        &self,
+        bytes: usize,
+        is_hedge: bool,
+    ) -> Result<Option<InFlightPermit>, StartRefused> {
+        let room = self.client.room();
+        let permit = if self.waiting.is_empty() {
+            room.try_acquire(room.pieces(bytes))
+        } else {
+            None
+        };
+        if permit.is_none() && (is_hedge || self.waiting.len() >= MAX_IN_FLIGHT) {
+            return Err(StartRefused);
+        }
+        Ok(permit)
+    }
+
+    /// Sends an attempt that has room, or lets it wait.
     pub(crate) fn start(
         &mut self,
         attempt: AttemptId,
         request: NewRequest,
-    ) -> Result<(), StartRefused> {
-        if self.waiting.is_empty() {
-            let room = self.client.room();
-            if let Some(permit) = room.try_acquire(room.pieces(request.body.bytes())) {
-                self.send(attempt, request, permit);
-                return Ok(());
-            }
+        permit: Option<InFlightPermit>,
+    ) {
+        match permit {
+            Some(permit) => self.send(attempt, request, permit),
+            None => self.waiting.push_back((attempt, request)),
         }
-        if self.waiting.len() >= MAX_IN_FLIGHT {
-            self.recycle(request);
-            return Err(StartRefused);
-        }
-        self.waiting.push_back((attempt, request));
-        Ok(())
     }
 
     /// Gives an attempt up: it finishes no more, and the proxy gets a discard if it was sent.

@@ -188,7 +188,7 @@ impl MultiStreamWriterBuilder {
     /// - [`max_in_flight`](ProxyClientBuilder::max_in_flight) and
     ///   [`max_in_flight_bytes`](ProxyClientBuilder::max_in_flight_bytes) of the client hold for
     ///   all its writers together. An attempt beyond waits; writers get room in turn, one attempt
-    ///   each.
+    ///   each. Sets are not hedged while there is no room.
     /// - Its [`attempt_timeout`](ProxyClientBuilder::attempt_timeout) holds for the writers'
     ///   attempts: after it, a set goes to the next stream. It is 1 s by default, not the request
     ///   timeout as for a writer with connections of its own.

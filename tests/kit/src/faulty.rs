@@ -119,6 +119,7 @@ struct Delayed {
     record_set: Vec<u8>,
     record_count: u32,
     earlier_attempts: u32,
+    others_outstanding: u32,
     deadline: Instant,
 }
 
@@ -166,6 +167,7 @@ impl<T: Transport, C: Clock> Faulty<T, C> {
                 record_set: &delayed.record_set,
                 record_count: delayed.record_count,
                 earlier_attempts: delayed.earlier_attempts,
+                others_outstanding: delayed.others_outstanding,
                 deadline: delayed.deadline,
             };
             if self.forward(now, attempt).is_err() {
@@ -240,6 +242,7 @@ impl<T: Transport, C: Clock> Transport for Faulty<T, C> {
             record_set: attempt.record_set.to_vec(),
             record_count: attempt.record_count,
             earlier_attempts: attempt.earlier_attempts,
+            others_outstanding: attempt.others_outstanding,
             deadline: attempt.deadline,
         });
         Ok(())
