@@ -188,11 +188,14 @@ impl Transport for ProxyTransport {
             .streams
             .get(attempt.stream)
             .expect("a stream is registered before it is used");
-        // Before the bytes are copied.
-        let room = match &self.link {
-            Link::Own(_) => None,
+        // Another stream may succeed sooner than this one's owner: one round.
+        let (retry_policy, room) = match &self.link {
+            Link::Own(_) => (RetryPolicy::OneRound, None),
             Link::Shared(link) => {
-                link.admit(attempt.record_set.len(), attempt.others_outstanding > 0)?
+                // Before the bytes are copied.
+                let is_hedge = attempt.others_outstanding > 0;
+                let room = link.admit(attempt.record_set.len(), is_hedge)?;
+                (link.client().attempt_policy(), room)
             }
         };
         let span = attempt_span(&stream, &attempt);
@@ -204,8 +207,7 @@ impl Transport for ProxyTransport {
                 record_set: true,
             },
             deadline: Some(attempt.deadline),
-            // Another stream may succeed sooner than this one's owner.
-            retry_policy: RetryPolicy::OneRound,
+            retry_policy,
             earlier_attempts: attempt.earlier_attempts,
         };
         match &mut self.link {

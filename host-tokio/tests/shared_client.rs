@@ -461,6 +461,31 @@ async fn writers_go_by_the_clock_of_their_client() {
     assert_eq!(zero(), zero());
 }
 
+/// Writers hedge: a host may take the time that they have, unless the client's settings say less.
+#[tokio::test]
+async fn the_default_timeouts_of_a_client_hold_for_its_handles_alone() {
+    let proxy = Proxy::bind().await;
+    let two = Duration::from_secs(2);
+    let default = || ProxyClient::builder().proxies(proxy.name());
+    for (client, handle_has, writer_has) in [
+        (default(), Duration::from_secs(1), LIMIT),
+        (default().attempt_timeout(two), two, two),
+    ] {
+        let (client, mut peer) = proxy.built(client).await;
+        let writer = writer(&client).await;
+        let _writing = writer.try_write(b"r").unwrap();
+        let time = in_time(peer.call()).await.time.unwrap();
+        assert!(time <= writer_has && time > writer_has / 2, "{time:?}");
+        let checking = client.check("s");
+        let (_, ()) = tokio::join!(tokio::time::timeout(LIMIT, checking), async {
+            let call = in_time(peer.call()).await;
+            let time = call.time.unwrap();
+            assert!(time <= handle_has && time > handle_has / 2, "{time:?}");
+            peer.answer_written(&call, AT).await;
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_keyed_writer_shares_a_client() {
     let proxy = Proxy::bind().await;

@@ -85,8 +85,7 @@ async fn make(mode: Mode, proxy: &str, count: usize) -> Vec<MultiStreamWriter> {
         Mode::Own => None,
         Mode::Shared => {
             let builder = ProxyClient::builder().proxies(proxy);
-            let client = builder.attempt_timeout(Duration::from_secs(10));
-            Some(client.build().await.expect("the proxy answers"))
+            Some(builder.build().await.expect("the proxy answers"))
         }
     };
     let mut writers = Vec::with_capacity(count);

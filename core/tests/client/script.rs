@@ -213,6 +213,9 @@ impl Player {
                 ["by", deadline] => submission
                     .with_deadline(Instant::from_millis(deadline.parse().expect("a number"))),
                 ["once", "only"] => submission.with_retry_policy(RetryPolicy::OneRound),
+                ["until", "deadline"] => {
+                    submission.with_retry_policy(RetryPolicy::OneRoundUntilDeadline)
+                }
                 ["resend", "always"] => submission.with_resend(Resend::Always),
                 ["resend", "after-answers"] => submission.with_resend(Resend::AfterAnswers),
                 ["at", host] => Submission::to_host(operation, self.hosts[host]),

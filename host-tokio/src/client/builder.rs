@@ -109,7 +109,8 @@ impl ProxyClientBuilder {
     }
 
     /// Time that one proxy may take to answer. Default: 1 s; under a
-    /// [`MultiStreamWriter`](crate::MultiStreamWriter) its request timeout, since it hedges.
+    /// [`MultiStreamWriter`](crate::MultiStreamWriter), also one that shares the client, its request
+    /// timeout, since it hedges.
     pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self
@@ -210,12 +211,24 @@ impl ProxyClientBuilder {
             None => Some(DEFAULT_REQUEST_TIMEOUT),
             Some(_) => None,
         };
+        // The same for the default time of an attempt: writers hedge.
+        let attempt_policy = match self.attempt_timeout {
+            None => routing::RetryPolicy::OneRoundUntilDeadline,
+            Some(_) => routing::RetryPolicy::OneRound,
+        };
         let (max_in_flight, max_bytes, drain_timeout) =
             (self.max_in_flight, self.max_bytes, self.drain_timeout);
         let clock = TokioClock::new();
         let driver = self.driver(clock, &[]).await?;
         let (commands, received) = mpsc::unbounded_channel();
-        let client = ProxyClient::new(commands, &driver, clock, max_in_flight, max_bytes);
+        let client = ProxyClient::new(
+            commands,
+            &driver,
+            clock,
+            attempt_policy,
+            max_in_flight,
+            max_bytes,
+        );
         tokio::spawn(Task::new(driver, received, default_timeout, drain_timeout).run());
         Ok(client)
     }

@@ -1,7 +1,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use distributedlog::client::routing::StreamKey;
+use distributedlog::client::routing::{RetryPolicy, StreamKey};
 use distributedlog::{Cause, Dlsn, Failure};
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,6 +40,8 @@ struct Shared {
     counters: SharedCounters,
     pool: SharedPool,
     clock: TokioClock,
+    /// Rule for the attempts of writers.
+    attempt_policy: RetryPolicy,
     /// Numbers the client among those of the process, for its metrics.
     #[cfg(feature = "metrics")]
     number: u64,
@@ -52,6 +54,7 @@ impl ProxyClient {
         commands: mpsc::UnboundedSender<Command>,
         driver: &Driver,
         clock: TokioClock,
+        attempt_policy: RetryPolicy,
         max_in_flight: usize,
         max_bytes: usize,
     ) -> Self {
@@ -65,6 +68,7 @@ impl ProxyClient {
                 counters: driver.counters(),
                 pool: driver.pool().clone(),
                 clock,
+                attempt_policy,
                 #[cfg(feature = "metrics")]
                 number: CLIENTS.fetch_add(1, Ordering::Relaxed),
             }),
@@ -343,6 +347,11 @@ impl ProxyClient {
     /// Returns the clock of the client's deadlines.
     pub(crate) fn clock(&self) -> TokioClock {
         self.shared.clock
+    }
+
+    /// Returns the rule for the attempts of writers.
+    pub(crate) fn attempt_policy(&self) -> RetryPolicy {
+        self.shared.attempt_policy
     }
 
     pub(crate) fn shared_counters(&self) -> SharedCounters {

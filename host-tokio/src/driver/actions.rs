@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use distributedlog::client::routing::{Action, Success};
+use distributedlog::client::routing::{Action, RetryPolicy, Success};
 use distributedlog::client::session::{Call, EncodeError, Envelope};
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::mux::Deadline;
@@ -150,9 +150,13 @@ impl Driver {
         let mut texts = [""; HOSTS];
         let context = self.client.write_context(request, &mut texts)?;
         let attempt_ends = now + self.settings.routing.attempt_timeout();
-        let deadline = pending
-            .deadline
-            .map_or(attempt_ends, |deadline| deadline.min(attempt_ends));
+        let deadline = match (pending.deadline, pending.retry_policy) {
+            (Some(deadline), RetryPolicy::OneRoundUntilDeadline) => deadline,
+            (Some(deadline), RetryPolicy::OneRound | RetryPolicy::UntilDeadline) => {
+                deadline.min(attempt_ends)
+            }
+            (None, _) => attempt_ends,
+        };
         let envelope = Envelope {
             trace: None,
             deadline: wall_clock(now, deadline),

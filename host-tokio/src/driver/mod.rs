@@ -210,6 +210,7 @@ impl Driver {
             stream,
             body,
             deadline,
+            retry_policy,
             earlier_attempts,
             detail: Detail::default(),
             last_answer: None,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use distributedlog::client::RequestId;
-use distributedlog::client::routing::{Location, Operation};
+use distributedlog::client::routing::{Location, Operation, RetryPolicy};
 use distributedlog::wire::crc;
 use distributedlog::wire::service::{
     Binaries, HeartbeatOptions, Reply, Request, ServerStatus, WriteContext, WriteResponse,
@@ -17,6 +17,7 @@ pub(super) struct Pending {
     pub(super) stream: Arc<str>,
     pub(super) body: Body,
     pub(super) deadline: Option<Instant>,
+    pub(super) retry_policy: RetryPolicy,
     /// Number of attempts that were made for the same records before this one.
     pub(super) earlier_attempts: u32,
     /// Fields of the final reply beside its code.

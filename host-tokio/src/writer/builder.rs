@@ -164,14 +164,11 @@ impl MultiStreamWriterBuilder {
     /// For processes with many writers. Default: the writer has connections of its own.
     ///
     /// ```no_run
-    /// use core::time::Duration;
     /// use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
     ///
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// let client = ProxyClient::builder()
     ///     .proxies("inet!proxy-1:8000,proxy-2:8000")
-    ///     // The writers' request timeout: they hedge what is not answered sooner.
-    ///     .attempt_timeout(Duration::from_secs(10))
     ///     .build()
     ///     .await?;
     /// let mut writers = Vec::new();
@@ -189,9 +186,8 @@ impl MultiStreamWriterBuilder {
     ///   [`max_in_flight_bytes`](ProxyClientBuilder::max_in_flight_bytes) of the client hold for
     ///   all its writers together. An attempt beyond waits; writers get room in turn, one attempt
     ///   each. Sets are not hedged while there is no room.
-    /// - Its [`attempt_timeout`](ProxyClientBuilder::attempt_timeout) holds for the writers'
-    ///   attempts: after it, a set goes to the next stream. It is 1 s by default, not the request
-    ///   timeout as for a writer with connections of its own.
+    /// - Its timeouts hold for the writers' attempts if they were set. Otherwise an attempt may take
+    ///   until the deadline of its set, as with connections of the writer's own.
     /// - Closing a writer does not close the client. The client's task ends when it is
     ///   [closed](ProxyClient::close), or when its handles and its writers are gone. If it is
     ///   closed before a writer, attempts in flight end as the client's operations do, and the

@@ -88,6 +88,8 @@ pub struct Call {
     pub is_record_set: bool,
     pub client_id: Option<String>,
     pub has_deadline: bool,
+    /// Time until its deadline when it was sent.
+    pub time: Option<Duration>,
 }
 
 impl Proxy {
@@ -364,6 +366,7 @@ fn received(frame: &Frame<'_>) -> Received {
             let mut call = Call::of(frame.tag, &request);
             call.client_id = contexts.client_id().map(str::to_owned);
             call.has_deadline = contexts.deadline().is_some();
+            call.time = contexts.deadline().map(|deadline| deadline.budget());
             Received::Call(call)
         }
         Message::BadRerr { error } if error == INIT_CHECK => Received::Check,
@@ -406,6 +409,7 @@ impl Call {
             is_record_set: false,
             client_id: None,
             has_deadline: false,
+            time: None,
         };
         match request {
             Request::WriteWithContext { data, .. } => call.data = data.to_vec(),

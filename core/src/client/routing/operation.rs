@@ -97,6 +97,9 @@ pub enum RetryPolicy {
     /// Fails: another stream may succeed sooner. Used by the multi stream writer's transport, and
     /// the original's behaviour.
     OneRound,
+    /// As `OneRound`, for a caller that makes other attempts meanwhile: a host may take until the
+    /// request's deadline to answer, not for the settings' attempt timeout.
+    OneRoundUntilDeadline,
 }
 
 /// A request, as [`Client::submit`](super::Client::submit) takes it. Its bytes stay with the

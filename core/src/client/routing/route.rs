@@ -117,13 +117,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
     /// Assigns the request to the host: it is sent at once, or waits for the connection or for a
     /// free slot on it.
     pub(super) fn dispatch(&mut self, index: usize, host: usize) {
-        let id = self.hosts.id(host);
+        let (id, attempt_deadline) = (self.hosts.id(host), self.attempt_deadline(index));
         let slot = &mut self.hosts[host];
         slot.last_used = self.now;
         let sends = slot.has_room() && slot.waiting.is_empty();
         let request = &mut self.requests[index];
         request.host = Some(id);
-        let attempt_deadline = (self.now + self.settings.attempt_timeout).min(request.deadline);
         if sends {
             self.reserve_slot(index, host);
         } else {
@@ -134,6 +133,19 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
             }
         }
         self.requests.set_timer(index, attempt_deadline);
+    }
+
+    /// Returns the time until which a host may answer a request that it gets now.
+    fn attempt_deadline(&self, index: usize) -> Instant {
+        let Request {
+            retry_policy,
+            deadline,
+            ..
+        } = self.requests[index];
+        if retry_policy == RetryPolicy::OneRoundUntilDeadline && deadline != Instant::MAX {
+            return deadline;
+        }
+        (self.now + self.settings.attempt_timeout).min(deadline)
     }
 
     /// There is no host that was not tried.
@@ -147,12 +159,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
         if !self.resolved {
             // No host is known yet at all: wait for the names, as long as one would wait for a
             // host.
-            return self.park(
-                index,
-                (self.now + self.settings.attempt_timeout).min(deadline),
-            );
+            return self.park(index, self.attempt_deadline(index));
         }
-        if retry_policy == RetryPolicy::OneRound || deadline == Instant::MAX {
+        if retry_policy != RetryPolicy::UntilDeadline || deadline == Instant::MAX {
             return self.fail(
                 index,
                 last_failure.unwrap_or_else(|| self.no_host_failure()),

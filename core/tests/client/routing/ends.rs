@@ -66,6 +66,23 @@ fn a_request_with_time_goes_round_again_when_every_host_was_tried_and_one_withou
 }
 
 #[test]
+fn a_request_whose_caller_makes_other_attempts_may_wait_for_a_host_until_its_deadline() {
+    defaults(
+        "
+        10 submit 1 write by 5000 until deadline  => send 1 A
+        10 submit 2 write until deadline          => send 2 A
+        1010 tick                                 => discard 2 A; fail 2 TimedOut unknown
+        4999 tick
+        5000 tick                                 => discard 1 A; fail 1 TimedOut unknown
+        5010 submit 3 write by 9000 until deadline => send 3 A
+        5011 answer 3 515            => send 3 B
+        5012 answer 3 515            => send 3 C
+        5013 answer 3 515            => fail 3 515 not-written
+    ",
+    );
+}
+
+#[test]
 fn a_cancelled_request_is_discarded_if_it_was_sent_and_never_completes() {
     defaults(
         "
