@@ -109,8 +109,8 @@ impl ProxyClientBuilder {
     }
 
     /// Time that one proxy may take to answer. Default: 1 s; under a
-    /// [`MultiStreamWriter`](crate::MultiStreamWriter), also one that shares the client, its request
-    /// timeout, since it hedges.
+    /// [`MultiStreamWriter`](crate::MultiStreamWriter), also one that shares the client, its
+    /// request timeout, since it hedges.
     pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self

@@ -186,8 +186,8 @@ impl MultiStreamWriterBuilder {
     ///   [`max_in_flight_bytes`](ProxyClientBuilder::max_in_flight_bytes) of the client hold for
     ///   all its writers together. An attempt beyond waits; writers get room in turn, one attempt
     ///   each. Sets are not hedged while there is no room.
-    /// - Its timeouts hold for the writers' attempts if they were set. Otherwise an attempt may take
-    ///   until the deadline of its set, as with connections of the writer's own.
+    /// - Its timeouts hold for the writers' attempts if they were set. Otherwise an attempt may
+    ///   take until the deadline of its set, as with connections of the writer's own.
     /// - Closing a writer does not close the client. The client's task ends when it is
     ///   [closed](ProxyClient::close), or when its handles and its writers are gone. If it is
     ///   closed before a writer, attempts in flight end as the client's operations do, and the
