@@ -152,6 +152,7 @@ fn replies(c: &mut Criterion) {
     let info = ServerInfo {
         ownerships: Some(owners.as_slice().into()),
         status: Some(ServerStatus::WriteAndAccept),
+        failure_domain: None,
     };
     let found = WriteResponse::new(ResponseHeader::found("1;1;host:8000"));
     let header = ResponseHeader::new(StatusCode::Success);

@@ -46,7 +46,11 @@ async fn a_stack_that_works_is_ok_line_by_line_and_is_left_as_it_was() {
     // Through the namespace, through the proxy, and over HTTP.
     assert_eq!(text.matches("wrote a record").count(), 3, "{text}");
     assert_eq!(text.matches("read it back").count(), 2, "{text}");
-    let streams = local.connect().await.list().await.expect("it lists");
+    let store = local.connect().await;
+    let id = store.identity().expect("it has an identity");
+    let domain = format!("failure domain {id}");
+    assert!(text.contains(&domain), "{domain}: {text}");
+    let streams = store.list().await.expect("it lists");
     assert!(streams.is_empty(), "{streams:?}");
 }
 

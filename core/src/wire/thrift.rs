@@ -144,7 +144,7 @@ pub(crate) trait Value<'a>: Element<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Field {
     pub(crate) id: i16,
-    kind: Type,
+    pub(crate) kind: Type,
 }
 
 /// Reading structs.

@@ -129,6 +129,16 @@ impl Player {
             ["server-info", host, status, ref owners @ ..] => {
                 self.handle_server_info(now, host, status, owners)
             }
+            ["domain", host, ref name @ ..] => {
+                let info = ServerInfo {
+                    status: Some(ServerStatus::WriteAndAccept),
+                    failure_domain: name.first().copied(),
+                    ..ServerInfo::default()
+                };
+                let host = self.hosts[host];
+                let reply = Reply::ServerInfo(info);
+                client.handle_reply(now, host, self.greetings[&host], &reply);
+            }
             ["handshake-failed", host] => {
                 let host = self.hosts[host];
                 let reply = Reply::Exception {
@@ -252,6 +262,7 @@ impl Player {
         let info = ServerInfo {
             ownerships: Some(owners.as_slice().into()),
             status: Some(status),
+            failure_domain: None,
         };
         let host = self.hosts[host];
         self.client

@@ -140,6 +140,7 @@ impl Storm {
         let info = ServerInfo {
             ownerships: Some((&owners).into()),
             status: Some(status[self.dice.below(4) as usize]),
+            failure_domain: [None, Some("disk-1")][self.dice.below(2) as usize],
         };
         let reply = match self.dice.below(9) {
             0 => Reply::Void,

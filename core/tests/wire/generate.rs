@@ -10,7 +10,7 @@ use distributedlog::wire::service::{
     ResponseHeader, ServerInfo, ServerStatus, WriteContext, WriteResponse,
 };
 use distributedlog::wire::{List, mux};
-use distributedlog::{Dlsn, StatusCode};
+use distributedlog::{Dlsn, FailureDomain, StatusCode};
 
 /// xorshift64*: the same numbers from the same seed, on every machine.
 pub(crate) struct Rng(u64);
@@ -345,6 +345,9 @@ impl<'a> Generator<'a> {
         ServerInfo {
             ownerships,
             status: rng.maybe(|rng| ServerStatus::from_i32(100 * (rng.below(5) as i32))),
+            failure_domain: rng
+                .maybe(|rng| self.pool.text(rng))
+                .filter(|name| (1..=FailureDomain::MAX_NAME_BYTES).contains(&name.len())),
         }
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn check(name: &str, inputs: &Value, bytes: &[u8]) {
             let info = ServerInfo {
                 ownerships: Some(owners.as_slice().into()),
                 status: Some(ServerStatus::from_i32(status)),
+                failure_domain: None,
             };
             result(
                 name,

@@ -1,6 +1,7 @@
 //! The wire formats against the original's bytes, against themselves, and against bytes of no
 //! format at all.
 
+mod failure_domain;
 mod generate;
 mod golden_files;
 mod golden_frames;

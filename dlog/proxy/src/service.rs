@@ -11,6 +11,7 @@ use tokio::time;
 
 use super::access::Access;
 use super::bounds::Bounds;
+use super::connection::ProxyInfo;
 use super::machine::{
     Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply, StoreRequest,
     Ticket, Usage, WriteRate, location_of,
@@ -33,6 +34,8 @@ pub(super) struct Service {
     store: Arc<dyn LogStore>,
     owner: Owner,
     location: Arc<str>,
+    /// Name in the settings, or identity of the store once that is known.
+    failure_domain: OnceLock<Box<str>>,
     pub(super) stats: Stats,
     pub(super) health: Arc<StoreHealth>,
     wall_clock: Arc<dyn WallClock>,
@@ -91,6 +94,10 @@ impl Service {
             store,
             owner,
             location,
+            failure_domain: settings
+                .failure_domain
+                .as_deref()
+                .map_or_else(OnceLock::new, |name| OnceLock::from(Box::from(name))),
             health: Arc::default(),
             wall_clock: settings.wall_clock.clone(),
             max_clock_skew: settings.max_clock_skew,
@@ -388,6 +395,25 @@ impl Service {
     /// Returns DistributedLog's text for this proxy, which redirects and handshakes contain.
     pub(super) fn location(&self) -> &str {
         &self.location
+    }
+
+    /// Returns the name of the failure domain of the streams' storage: that in the settings, or the
+    /// identity of the store. `None` if it has none, and before a remote store has said its own.
+    pub(super) fn failure_domain(&self) -> Option<&str> {
+        let known = self.failure_domain.get();
+        let name = known.or_else(|| {
+            let id = self.store.identity()?;
+            Some(self.failure_domain.get_or_init(|| id.to_string().into()))
+        });
+        name.map(|name| &**name)
+    }
+
+    /// Returns what handshakes say of this proxy.
+    pub(super) fn info(&self) -> ProxyInfo<'_> {
+        ProxyInfo {
+            location: &self.location,
+            failure_domain: self.failure_domain(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
+use distributedlog::FailureDomain;
 use distributedlog::settings::SettingsError as OutOfRange;
 use distributedlog::settings_table;
 
@@ -79,6 +80,11 @@ settings_table! {
     /// Address by which clients reach this proxy, `host` or `host:port`; it stands in redirects and
     /// handshakes. `None`: the address it listens on.
     announce: Option<String>, default (none), valid (other none or a host);
+    /// Name of the failure domain of the streams' storage, 1 to 255 bytes: proxies with the same
+    /// name share what makes streams stall, such as a disk, and writers hedge to another one first
+    /// (R22). `None`: the identity of the store; on BookKeeper nothing is said, because each
+    /// segment has an ensemble of its own.
+    failure_domain: Option<String>, default (none), valid (other none or a name);
     /// TLS on the clients' port and on the HTTP port, and the authorities of the clients'
     /// certificates if they are asked for. `None`: plain TCP.
     tls: Option<ServerCertificate>, default (none), valid (other none or a certificate);
@@ -214,8 +220,20 @@ impl SettingsBuilder {
             }
             None | Some(_) => {}
         }
+        if let Some(name) = it
+            .failure_domain
+            .as_deref()
+            .filter(|it| !is_domain_name(it))
+        {
+            return Err(SettingsError::FailureDomain { name: name.into() });
+        }
         Ok(self.settings)
     }
+}
+
+/// Checks the name of a failure domain. Clients ignore an empty one and a longer one.
+fn is_domain_name(name: &str) -> bool {
+    (1..=FailureDomain::MAX_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 /// Returns the `host:port` of this proxy, from the announced text and the address it listens on.
@@ -275,6 +293,11 @@ pub enum SettingsError {
         /// The announced text.
         text: String,
     },
+    /// The failure domain's name is empty, longer than 255 bytes, or has control characters.
+    FailureDomain {
+        /// The name.
+        name: String,
+    },
 }
 
 impl fmt::Display for SettingsError {
@@ -294,6 +317,11 @@ impl fmt::Display for SettingsError {
                      brackets"
                 )
             }
+            Self::FailureDomain { name } => write!(
+                f,
+                "failure_domain is {name:?}; it must be a name of 1 to 255 bytes without control \
+                 characters"
+            ),
         }
     }
 }
@@ -368,6 +396,21 @@ mod tests {
             (Some("[::1]:9000"), "[::1]:9000"),
         ] {
             assert_eq!(announced_address(announce, bound), expected);
+        }
+    }
+
+    #[test]
+    fn a_failure_domain_without_a_proper_name_is_refused() {
+        let named = |name: &str| {
+            let settings = Settings::builder().failure_domain(Some(name.into()));
+            settings.build()
+        };
+        for name in ["r", "rack 1, disk 2", &"d".repeat(255)] {
+            named(name).expect(name);
+        }
+        for name in ["", "a\nb", &"d".repeat(256)] {
+            let error = named(name).expect_err("clients ignore it, or a log would be broken");
+            assert_eq!(error, SettingsError::FailureDomain { name: name.into() });
         }
     }
 

@@ -81,6 +81,7 @@ fn answer_request(tag: Tag, payload: &[u8], out: &mut Vec<u8>, entry: &mut i64) 
         Reply::ServerInfo(ServerInfo {
             ownerships: None,
             status: Some(ServerStatus::WriteAndAccept),
+            failure_domain: None,
         })
     } else {
         Reply::Write(WriteResponse::success(Some(text.as_str())))

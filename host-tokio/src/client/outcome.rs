@@ -82,13 +82,14 @@ pub(super) fn refused(refusal: SubmitError) -> RequestError {
 /// Converts a proxy's server info into a handle's result.
 pub(super) fn handshake_reply(
     host: SocketAddr,
-    finished: FinishedRequest,
+    mut finished: FinishedRequest,
 ) -> HostReply<HandshakeReply> {
-    let result = match (finished.result, finished.detail.server) {
-        (Ok(_), Some((status, streams))) => Ok(HandshakeReply {
+    let result = match (finished.result, finished.detail.server.take()) {
+        (Ok(_), Some(server)) => Ok(HandshakeReply {
             host,
-            status: status.map(|status| status.as_i32()),
-            streams,
+            status: server.status.map(|status| status.as_i32()),
+            streams: server.streams,
+            failure_domain: server.failure_domain,
         }),
         (Ok(_), None) => Err(error_of(
             finished,

@@ -28,6 +28,9 @@ pub struct HandshakeReply {
     /// Number of streams that it owns, among those that match the stream name expression in the
     /// settings.
     pub streams: usize,
+    /// Name of the failure domain of the storage of its streams, if it gave one: a stall of one of
+    /// them is a stall of those of all proxies with the same name.
+    pub failure_domain: Option<Box<str>>,
 }
 
 /// One proxy's result of an operation that goes to every known proxy.

@@ -48,7 +48,16 @@ pub(crate) struct Detail {
     pub(crate) location: Option<Box<str>>,
     pub(crate) bulk: Vec<BulkItem>,
     pub(crate) position: Option<Dlsn>,
-    pub(crate) server: Option<(Option<ServerStatus>, usize)>,
+    pub(crate) server: Option<Box<ServerDetail>>,
+}
+
+/// Description of a proxy in its handshake.
+#[derive(Debug)]
+pub(crate) struct ServerDetail {
+    pub(crate) status: Option<ServerStatus>,
+    /// Number of streams that it owns.
+    pub(crate) streams: usize,
+    pub(crate) failure_domain: Option<Box<str>>,
 }
 
 /// One record's result of a bulk write.
@@ -235,7 +244,11 @@ impl Pending {
             }
             Reply::ServerInfo(info) => {
                 let streams = info.ownerships.map_or(0, |ownerships| ownerships.len());
-                self.detail.server = Some((info.status, streams));
+                self.detail.server = Some(Box::new(ServerDetail {
+                    status: info.status,
+                    streams,
+                    failure_domain: info.failure_domain.map(Into::into),
+                }));
             }
             Reply::Void => {}
             Reply::Exception { message, .. } => self.detail.message = (*message).into(),

@@ -95,6 +95,7 @@ impl FramedPeer {
             let info = ServerInfo {
                 ownerships: Some(Ownerships::new(&[])),
                 status: Some(ServerStatus::WriteAndAccept),
+                failure_domain: None,
             };
             self.answer(&call, &Reply::ServerInfo(info)).await;
         }

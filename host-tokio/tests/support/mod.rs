@@ -202,12 +202,27 @@ impl Peer {
 
     /// The same, as a proxy that owns these streams (stream, location).
     pub async fn handshake_with(&mut self, owned: &[(&str, &str)]) {
+        let call = self.handshake_call().await;
+        self.answer_handshake(&call, owned).await;
+    }
+
+    /// The same, as a proxy whose streams' storage is in this failure domain.
+    pub async fn handshake_in(&mut self, domain: &str) {
+        let call = self.handshake_call().await;
+        let info = ServerInfo {
+            status: Some(ServerStatus::WriteAndAccept),
+            failure_domain: Some(domain),
+            ..ServerInfo::default()
+        };
+        self.answer(&call, &Reply::ServerInfo(info)).await;
+    }
+
+    async fn handshake_call(&mut self) -> Call {
         loop {
             match self.receive().await {
                 Received::Call(call) => {
                     assert_eq!(call.method, Method::HandshakeWithClientInfo);
-                    self.answer_handshake(&call, owned).await;
-                    return;
+                    return call;
                 }
                 other => self.reply_to_session_frame(other).await,
             }
@@ -218,6 +233,7 @@ impl Peer {
         let info = ServerInfo {
             ownerships: Some(Ownerships::new(owned)),
             status: Some(ServerStatus::WriteAndAccept),
+            failure_domain: None,
         };
         self.answer(call, &Reply::ServerInfo(info)).await;
     }

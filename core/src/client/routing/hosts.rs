@@ -7,7 +7,7 @@ use super::view::{HostView, Link, MAX_NAME_BYTES};
 use super::{HostId, Location};
 use crate::tables::{Memory, Queue, Row, Rows};
 use crate::wire::service::ServerStatus;
-use crate::{Cause, Instant};
+use crate::{Cause, FailureDomain, Instant};
 
 /// A name, a slash, the longest address that Java prints
 /// (`[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535`).
@@ -47,6 +47,8 @@ pub(crate) struct Host {
     /// Requests that were sent and are awaited.
     pub(crate) awaited: Queue,
     pub(crate) status: Option<ServerStatus>,
+    /// As its last handshake said it.
+    pub(crate) failure_domain: Option<FailureDomain>,
     /// Set when the host reported that it serves nothing: no request goes to it before this time,
     /// and a handshake is sent then.
     pub(crate) unavailable_until: Option<Instant>,
@@ -105,6 +107,7 @@ impl Row for Host {
         waiting: Queue::EMPTY,
         awaited: Queue::EMPTY,
         status: None,
+        failure_domain: None,
         unavailable_until: None,
         link_failures: 0,
         unavailable_count: 0,
@@ -234,6 +237,7 @@ impl Host {
             link: self.link,
             in_flight: self.in_flight,
             status: self.status,
+            failure_domain: self.failure_domain,
             last_failure: self.last_failure,
         }
     }

@@ -1,7 +1,8 @@
 use super::hosts::parse_ip;
+use super::sets::HostSet;
 use super::{Client, HostAddress, HostId, HostView, Link, Location, MAX_NAME_BYTES, StreamKey};
-use crate::Instant;
 use crate::tables::Memory;
+use crate::{FailureDomain, Instant};
 use core::net::SocketAddr;
 
 /// Known hosts.
@@ -127,5 +128,15 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
     #[must_use]
     pub fn owner(&self, stream: StreamKey) -> Option<HostId> {
         self.streams.owner(stream).map(|index| self.hosts.id(index))
+    }
+
+    /// Returns the failure domain of the storage behind the host that the stream's requests go to:
+    /// its owner, or the first host on the ring while none is known. `None` if that host said none.
+    pub fn failure_domain(&mut self, stream: StreamKey) -> Option<FailureDomain> {
+        let owner = self.streams.owner(stream);
+        let host = owner
+            .filter(|owner| self.hosts[*owner].is_open())
+            .or_else(|| self.pick(stream, HostSet::NONE))?;
+        self.hosts[host].failure_domain
     }
 }

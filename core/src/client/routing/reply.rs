@@ -7,7 +7,7 @@ use crate::client::RequestId;
 use crate::status::StatusAction;
 use crate::tables::Memory;
 use crate::wire::service::{ExceptionKind, Reply, ResponseHeader, ServerInfo, ServerStatus};
-use crate::{Cause, Dlsn, Failure, Instant, WriteState};
+use crate::{Cause, Dlsn, Failure, FailureDomain, Instant, WriteState};
 
 /// Replies and failures of hosts.
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
@@ -337,6 +337,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
         self.counters.handshakes += 1;
         let slot = &mut self.hosts[host];
         (slot.status, slot.last_failure, slot.link_failures) = (info.status, None, 0);
+        slot.failure_domain = info.failure_domain.map(FailureDomain::of);
         if info.status == Some(ServerStatus::Down) {
             return self.mark_unavailable(host);
         }

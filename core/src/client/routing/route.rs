@@ -40,7 +40,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize, M: Memory>
     /// The first host clockwise from the stream that is open and not among `tried`. Hosts that take
     /// no new streams come after all others, and at the very last a host that only other
     /// proxies named, if it is connected: better than none.
-    fn pick(&mut self, stream: StreamKey, tried: HostSet) -> Option<usize> {
+    pub(super) fn pick(&mut self, stream: StreamKey, tried: HostSet) -> Option<usize> {
         let is_candidate = |index: usize, takes_streams: bool, hosts: &Hosts<HOSTS, M>| {
             let host = &hosts[index];
             host.in_ring

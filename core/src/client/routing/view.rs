@@ -3,7 +3,7 @@ use core::net::SocketAddr;
 use super::HostId;
 use crate::named_counters::named_counters;
 use crate::wire::service::ServerStatus;
-use crate::{Cause, Instant};
+use crate::{Cause, FailureDomain, Instant};
 
 /// A host that names were resolved to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub struct HostView<'a> {
     pub in_flight: u32,
     /// Status in its last handshake; `None` before the first.
     pub status: Option<ServerStatus>,
+    /// Failure domain of its streams' storage, as its last handshake said; `None` if it said none.
+    pub failure_domain: Option<FailureDomain>,
     /// Cause of the failure of the last connection attempt or handshake; `None` if it succeeded,
     /// and before the first.
     pub last_failure: Option<Cause>,

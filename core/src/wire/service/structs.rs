@@ -1,12 +1,12 @@
 use core::fmt;
 
-use crate::StatusCode;
 use crate::wire::cursor::Cursor;
 use crate::wire::list::{Element, List};
 use crate::wire::record_set::SetIdentity;
 use crate::wire::sink::Sink;
 use crate::wire::thrift::{Type, Value};
 use crate::wire::{DecodeError, DecodeErrorKind};
+use crate::{FailureDomain, StatusCode};
 
 /// A list or set of text.
 pub type Strings<'a> = List<'a, &'a str>;
@@ -58,6 +58,10 @@ pub struct ServerInfo<'a> {
     pub ownerships: Option<Ownerships<'a>>,
     /// Requests that the proxy takes.
     pub status: Option<ServerStatus>,
+    /// Name of the [failure domain](crate::FailureDomain) of the storage of the proxy's streams, 1
+    /// to 255 bytes. An extension of ours, which the original skips. Read as `None` if it is
+    /// malformed: it is no more than a hint.
+    pub failure_domain: Option<&'a str>,
 }
 
 /// Requests that a proxy takes.
@@ -299,6 +303,9 @@ impl<'a> Element<'a> for ServerInfo<'a> {
                         cursor.field_i32(field, "ServerInfo.serverStatus")?,
                     ))
                 }
+                3 if field.kind == Type::Bytes => {
+                    info.failure_domain = domain_name(cursor.bytes_i32()?);
+                }
                 _ => cursor.skip_field(field)?,
             }
         }
@@ -312,8 +319,17 @@ impl<'a> Element<'a> for ServerInfo<'a> {
         if let Some(status) = self.status {
             sink.field_i32(2, status.as_i32());
         }
+        if let Some(name) = self.failure_domain {
+            sink.field_bytes(3, name.as_bytes());
+        }
         sink.stop();
     }
+}
+
+/// Returns the name of a failure domain, if it is valid.
+fn domain_name(bytes: &[u8]) -> Option<&str> {
+    let valid = (1..=FailureDomain::MAX_NAME_BYTES).contains(&bytes.len());
+    valid.then(|| core::str::from_utf8(bytes).ok()).flatten()
 }
 
 impl<'a> Element<'a> for ResponseHeader<'a> {

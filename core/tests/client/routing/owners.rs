@@ -1,9 +1,10 @@
 //! Which host a request goes to: ring, owners, redirects.
 
-use distributedlog::client::routing::Settings;
+use distributedlog::FailureDomain;
+use distributedlog::client::routing::{Settings, StreamKey};
 
 use super::{UP, defaults, with_hosts};
-use crate::script::{Player, play};
+use crate::script::{Player, STREAM, play};
 
 #[test]
 fn a_request_without_an_owner_goes_to_the_first_host_clockwise_which_then_owns_the_stream() {
@@ -181,4 +182,70 @@ fn release_and_delete_forget_the_owner() {
         "
         ));
     }
+}
+
+/// Three hosts, of which A and B say that they share a store, and C says nothing.
+const SAID: &str = "
+    0 resolved A B C     => connect A; connect B; connect C
+    1 up A               => handshake A
+    1 up B               => handshake B
+    1 up C               => handshake C
+    2 domain A store-1
+    2 domain B store-1
+    2 domain C
+";
+
+#[test]
+fn a_streams_failure_domain_is_that_of_the_host_where_it_would_be_sent() {
+    let mut player = play(Settings::default(), SAID);
+    let mut domain = |script: &str| {
+        player.play(script);
+        player.client.failure_domain(StreamKey::of(STREAM))
+    };
+    let store = Some(FailureDomain::of("store-1"));
+    // Nobody owns it: A is the first on the ring.
+    assert_eq!(domain(""), store);
+    assert_eq!(
+        domain(
+            "
+            10 submit 1 write    => send 1 A
+            12 answer 1 302 C    => send 1 C
+            14 answer 1 200      => written 1
+            "
+        ),
+        None
+    );
+    // Its proxy restarts, and now says where its storage is.
+    assert_eq!(
+        domain(
+            "
+            500 lost C           => connect C
+            501 up C             => handshake C
+            502 domain C store-2
+            "
+        ),
+        Some(FailureDomain::of("store-2"))
+    );
+    // The stream moves to a proxy of another store.
+    assert_eq!(
+        domain(
+            "
+            510 submit 2 write   => send 2 C
+            511 answer 2 302 B   => send 2 B
+            512 answer 2 200     => written 2
+            "
+        ),
+        store
+    );
+    // Its proxy is started again by an older program.
+    assert_eq!(
+        domain(
+            "
+            900 lost B           => connect B
+            901 up B             => handshake B
+            902 domain B
+            "
+        ),
+        None
+    );
 }

@@ -285,6 +285,7 @@ impl Server {
             let info = ServerInfo {
                 ownerships: Some(owned.as_slice().into()),
                 status: Some(status),
+                failure_domain: None,
             };
             return self.encode(tag, method, &Reply::ServerInfo(info));
         };

@@ -64,7 +64,10 @@ fn unreachable(name: &str, error: &BuildError, found: &mut Findings<'_>) -> Resu
 }
 
 fn says(reply: &HandshakeReply, found: &mut Findings<'_>) -> Result<(), CliError> {
-    let owns = format!("owns {}", counted(reply.streams as u64, "stream"));
+    let mut owns = format!("owns {}", counted(reply.streams as u64, "stream"));
+    if let Some(domain) = &reply.failure_domain {
+        owns += &format!("; failure domain {}", domain.escape_debug());
+    }
     let host = reply.host;
     match reply.status {
         Some(100) | None => found.ok(&format!("{host} takes writes, and {owns}")),

@@ -102,6 +102,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST[:PORT]")]
     advertise: Option<String>,
 
+    /// The name of what its streams share that may make them stall, as a disk does; writers hedge
+    /// to a proxy with another name first. Proxies with the same name share it; proxies on
+    /// BookKeeper say none unless they are given one [default: the identity of the store]
+    #[arg(long, value_name = "NAME")]
+    failure_domain: Option<String>,
+
     /// Clients that may delete and truncate streams, release them, stop the proxy from accepting
     /// further ones, and inject faults: `loopback`: those of this machine, and HTTP clients with
     /// the token of --http-token-file; `any`: all; `none`: no client [default: loopback]
@@ -300,6 +306,7 @@ impl Args {
             .thriftmux(true)
             .shard(effective.shard)
             .announce(self.advertise.clone())
+            .failure_domain(self.failure_domain.clone())
             .admin_from(self.admin_from.unwrap_or_default())
             .demo(self.demo)
             .http_origins(self.cors_origin.clone());
@@ -382,6 +389,12 @@ impl Args {
                 "none",
             ),
             Shown::of("advertise", self.advertise.clone(), "--advertise", "none"),
+            Shown::of(
+                "failure_domain",
+                self.failure_domain.clone(),
+                "--failure-domain",
+                "the store's identity",
+            ),
             Shown::of(
                 "admin_from",
                 text(self.admin_from),

@@ -18,6 +18,7 @@ const BY_HAND: &[(&str, &str)] = &[
     ("audit_log", "audit-log"),
     ("shard", "shard-id"),
     ("announce", "advertise"),
+    ("failure_domain", "failure-domain"),
     ("tls", "tls-certificates"),
     ("admin_from", "admin-from"),
     // Requires a port for HTTP.

@@ -3,7 +3,7 @@ use distributedlog::wire::framed::{self, Context, RequestHeader, ResponseHeader}
 use distributedlog::wire::service::{ExceptionKind, Method, SequenceId};
 
 use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext};
-use super::reply::with_reply;
+use super::reply::{ProxyInfo, with_reply};
 use crate::machine::Reply;
 use distributedlog_store::frames::FrameWriter;
 use distributedlog_store::log_limit::{Admitted, LogKind};
@@ -59,7 +59,7 @@ impl FramedSession {
                     "",
                     SequenceId(0),
                     &reply,
-                    dispatcher.service.location(),
+                    dispatcher.service.info(),
                 );
             }
         };
@@ -76,7 +76,7 @@ impl FramedSession {
                     &method,
                     sequence_id,
                     &reply,
-                    dispatcher.service.location(),
+                    dispatcher.service.info(),
                 );
             }
         }
@@ -129,7 +129,7 @@ impl FramedSession {
             method.name(),
             sequence_id,
             reply,
-            dispatcher.service.location(),
+            dispatcher.service.info(),
         );
     }
 
@@ -139,7 +139,7 @@ impl FramedSession {
             kind: ExceptionKind::ProtocolError,
             message: why.to_owned().into(),
         };
-        self.put_reply(out, None, "", SequenceId(0), &reply, "");
+        self.put_reply(out, None, "", SequenceId(0), &reply, ProxyInfo::default());
     }
 
     /// Returns true if a request is under way, so that the next must wait.
@@ -161,10 +161,10 @@ impl FramedSession {
         name: &str,
         id: SequenceId,
         reply: &Reply,
-        location: &str,
+        proxy: ProxyInfo<'_>,
     ) {
         let header = self.upgraded.then(ResponseHeader::default);
-        with_reply(method, reply, location, |wire_reply| {
+        with_reply(method, reply, proxy, |wire_reply| {
             out.append(|room| framed::encode_reply(header.as_ref(), name, id, wire_reply, room))
         });
     }

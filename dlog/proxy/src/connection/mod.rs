@@ -26,6 +26,7 @@ use self::clock_skew::ClockSkewEstimate;
 use self::dispatch::Dispatcher;
 use self::framed::FramedSession;
 use self::mux::MuxSession;
+pub(super) use self::reply::ProxyInfo;
 pub(super) use self::timers::min_taken;
 use self::timers::{AwaitedEvents, ConnectionTimers, ExpiredTimeout};
 use super::Settings;

@@ -8,7 +8,7 @@ use distributedlog::wire::{DecodeError, DecodeErrorKind};
 
 use super::ProtocolViolation;
 use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext};
-use super::reply::{not_started, with_reply};
+use super::reply::{ProxyInfo, not_started, with_reply};
 use crate::machine::{NotStarted, Reply};
 use distributedlog_store::frames::FrameWriter;
 use distributedlog_store::log_limit::{Admitted, LogKind};
@@ -81,7 +81,7 @@ impl MuxSession {
                 reply,
             }) => {
                 let known = Method::from_name(&method);
-                let location = dispatcher.service.location();
+                let proxy = dispatcher.service.info();
                 let to = ReplyHead {
                     tag,
                     kind,
@@ -89,7 +89,7 @@ impl MuxSession {
                     name: &method,
                     sequence_id,
                 };
-                to.put(&reply, location, out);
+                to.put(&reply, proxy, out);
             }
         }
     }
@@ -113,7 +113,7 @@ impl MuxSession {
             name: pending.method.name(),
             sequence_id: pending.sequence_id,
         };
-        to.put(reply, dispatcher.service.location(), out);
+        to.put(reply, dispatcher.service.info(), out);
     }
 
     /// Refuses a frame that exceeds the limit, of which only the first eight bytes were read.
@@ -226,7 +226,7 @@ struct ReplyHead<'a> {
 }
 
 impl ReplyHead<'_> {
-    fn put(self, reply: &Reply, location: &str, out: &mut FrameWriter) {
+    fn put(self, reply: &Reply, proxy: ProxyInfo<'_>, out: &mut FrameWriter) {
         let Self {
             tag,
             kind,
@@ -243,7 +243,7 @@ impl ReplyHead<'_> {
             };
             return say(out, tag, kind.reply(status, not_started(why).as_bytes()));
         }
-        with_reply(self.method, reply, location, |wire_reply| match kind {
+        with_reply(self.method, reply, proxy, |wire_reply| match kind {
             RequestKind::Tdispatch => {
                 out.append(|room| encode_reply(tag, name, sequence_id, wire_reply, room))
             }

@@ -7,17 +7,26 @@ use distributedlog::wire::service::{
 use crate::machine::{NotStarted, Reply, StreamReply};
 use distributedlog_store::StreamName;
 
+/// Description of a proxy in its handshakes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ProxyInfo<'a> {
+    /// DistributedLog's text for the proxy.
+    pub(crate) location: &'a str,
+    /// Name of the failure domain of its streams' storage, if it has one.
+    pub(crate) failure_domain: Option<&'a str>,
+}
+
 /// Calls `encode` with the reply as the thrift wire has it. Requests that were not started become
 /// an exception there; mux has a status of its own for them.
 pub(super) fn with_reply<R>(
     method: Option<Method>,
     reply: &Reply,
-    location: &str,
+    proxy: ProxyInfo<'_>,
     encode: impl FnOnce(&WireReply<'_>) -> R,
 ) -> R {
     match reply {
         Reply::ServerInfo { status, ownerships } => {
-            with_server_info(*status, ownerships.as_deref(), location, encode)
+            with_server_info(*status, ownerships.as_deref(), proxy, encode)
         }
         Reply::Stream(reply) if method == Some(Method::WriteBulkWithContext) => {
             encode(&WireReply::BulkWrite(BulkWriteResponse {
@@ -57,18 +66,19 @@ pub(super) fn with_reply<R>(
 fn with_server_info<R>(
     status: ServerStatus,
     ownerships: Option<&[StreamName]>,
-    location: &str,
+    proxy: ProxyInfo<'_>,
     encode: impl FnOnce(&WireReply<'_>) -> R,
 ) -> R {
     let pairs: Option<Vec<(&str, &str)>> = ownerships.map(|streams| {
         streams
             .iter()
-            .map(|stream| (stream.as_str(), location))
+            .map(|stream| (stream.as_str(), proxy.location))
             .collect()
     });
     encode(&WireReply::ServerInfo(ServerInfo {
         ownerships: pairs.as_deref().map(Into::into),
         status: Some(status),
+        failure_domain: proxy.failure_domain,
     }))
 }
 

@@ -19,6 +19,8 @@ pub(super) struct OverviewBody {
     uptime_s: u64,
     now_ms: u64,
     proxy: OwnerBody,
+    /// As its handshakes say it.
+    failure_domain: Option<String>,
     ready: bool,
     /// As `/readyz` has them.
     checks: [CheckBody; 2],
@@ -138,6 +140,7 @@ pub(super) async fn overview(State(state): State<Arc<HttpState>>) -> Json<Overvi
         uptime_s: now.as_micros() / 1_000_000,
         now_ms: unix_ms,
         proxy: service.owner().clone().into(),
+        failure_domain: service.failure_domain().map(Into::into),
         ready: checks.iter().all(|(_, ok, _)| *ok),
         checks: checks.map(|(name, ok, detail)| CheckBody { name, ok, detail }),
         disk: service.store().disk_usage().map(DiskBody::from),

@@ -191,10 +191,9 @@ pub(super) fn of_reply(message: &[u8]) -> String {
                 .map(|(stream, owner)| format!("{stream}={owner}"))
                 .collect();
             owned.sort();
-            format!(
-                "server {:?} {owned:?}",
-                info.status.map_or(0, |status| status.as_i32())
-            )
+            let status = info.status.map_or(0, |status| status.as_i32());
+            let domain = info.failure_domain.map(|name| format!(" in {name}"));
+            format!("server {status:?} {owned:?}{}", domain.unwrap_or_default())
         }
         Reply::Write(response) => of_response(&response),
         Reply::BulkWrite(response) => {

@@ -7,10 +7,10 @@ use distributedlog::wire::service::{
 };
 use distributedlog::{Dlsn, StatusCode};
 
-use super::kit::{Raw, settings, start, write};
+use super::kit::{Raw, settings, start, start_on, write};
 use crate::AdminPeers;
 use crate::MAX_RECORD_BYTES;
-use distributedlog_store::StoreError;
+use distributedlog_store::{Entropy, StoreError, StoreId};
 
 const CONTEXT: WriteContext<'static> = WriteContext {
     tried_hosts: None,
@@ -340,6 +340,33 @@ async fn handshakes_list_the_requested_ownerships() {
     );
     let answer = client.ask(&handshake(Some("(?=x)"), None)).await;
     assert!(answer.contains("look-around"), "{answer}");
+}
+
+#[tokio::test]
+async fn handshakes_say_the_failure_domain_of_the_settings_or_else_the_identity_of_the_store() {
+    let (proxy, store) = start(settings()).await;
+    let mut client = Raw::connect(&proxy).await;
+    assert_eq!(
+        client.ask(&Request::Handshake).await,
+        "server 100 []",
+        "the store has none, as on BookKeeper"
+    );
+    // A remote store has one once it is connected.
+    let id = StoreId::draw(&Entropy::seeded(7));
+    store.identify(id);
+    let said = format!("server 100 [] in {id}");
+    assert_eq!(client.ask(&Request::Handshake).await, said);
+    let info = ClientInfo::default();
+    let request = Request::HandshakeWithClientInfo { info };
+    assert_eq!(client.ask(&request).await, said);
+
+    let named = settings().failure_domain(Some("rack-1".into()));
+    let proxy = start_on(named, &store).await;
+    let mut client = Raw::connect(&proxy).await;
+    assert_eq!(
+        client.ask_framed(&Request::Handshake).await,
+        "server 100 [] in rack-1"
+    );
 }
 
 /// A full disk is answered by a code that says "not written", a failed disk by one that does not.

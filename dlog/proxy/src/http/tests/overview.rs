@@ -37,6 +37,11 @@ async fn an_overview_tells_first_attempts_from_repeated_ones() {
         json!([{"shard": 1, "address": address, "streams": 1}])
     );
     assert_eq!(overview["disk"], json!(null), "the store is in memory");
+    assert_eq!(
+        overview["failure_domain"],
+        json!(null),
+        "nor has it an identity"
+    );
     assert_eq!(overview["errors"], json!([]));
 }
 

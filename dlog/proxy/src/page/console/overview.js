@@ -93,6 +93,7 @@ export function health(overview) {
       facts(
         ["address", printable(proxy.address)],
         ["shard", shardOf(proxy.shard)],
+        ["failure domain", printable(overview.failure_domain ?? "not said")],
         ["version", overview.version],
         ["runs for", span(overview.uptime_s * 1000)],
         ["streams owned", count(streams.owned)],
