@@ -2,7 +2,7 @@ use core::fmt;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use crate::{Dlsn, Instant, StatusCode};
+use crate::{Dlsn, FailureDomain, Instant, StatusCode};
 
 /// Index of a stream in a writer's list, counted from 0 in the order of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,15 @@ pub trait Transport {
     /// Returns the next finished attempt. If there is none, registers the waker. This call also
     /// drives the transport's own I/O.
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)>;
+
+    /// Returns the failure domain of the stream's storage, as far as it is known: a hedge goes to
+    /// another one first (R22). Called after each attempt that was started there, so that it
+    /// follows a stream that moves. The default implementation returns `None`: the stream shares
+    /// its storage with no other.
+    fn failure_domain(&mut self, stream: StreamIndex) -> Option<FailureDomain> {
+        let _ = stream;
+        None
+    }
 
     /// Sends pending data (cancellations among it) and closes the transport. Called once, after the
     /// last attempt. The default implementation is ready at once.

@@ -72,6 +72,8 @@ crate::seeded_bugs! {
     PassedWithoutEnd = "passed-without-end";
     /// A set waits for silent streams without a limit.
     SilenceWithoutEnd = "silence-without-end";
+    /// Sets are hedged to the failure domains where they wait before all others.
+    SameDomainFirst = "same-domain-first";
     /// Sets of records that keep their order start at each stream in turn.
     HomeLeft = "home-left";
     /// Several sets of records that keep their order are in flight.

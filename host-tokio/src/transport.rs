@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use distributedlog::client::routing::{RetryPolicy, Success};
 use distributedlog::{
-    Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport,
+    Attempt, AttemptId, Cause, Failure, FailureDomain, Instant, Outcome, StartRefused, StreamIndex,
+    Transport,
 };
 
 use crate::attempt_trace::{AttemptTraces, attempt_span};
@@ -235,6 +236,16 @@ impl Transport for ProxyTransport {
             Link::Shared(link) => link.poll_finished(cx),
         };
         finished.map(|finished| self.outcome(finished))
+    }
+
+    /// That of the proxy where the stream's requests go, as it said in its handshake. With a client
+    /// that it shares, as of the attempt before the last one.
+    fn failure_domain(&mut self, stream: StreamIndex) -> Option<FailureDomain> {
+        let (_, key) = self.streams.get(stream)?;
+        match &mut self.link {
+            Link::Own(driver) => driver.failure_domain(key),
+            Link::Shared(link) => link.client().failure_domain(key),
+        }
     }
 
     /// Closes connections of its own. Those of a client that it shares stay open.

@@ -6,7 +6,8 @@ use core::time::Duration;
 
 use distributedlog::writer::{Reason, Settings, SettingsBuilder};
 use distributedlog::{
-    Attempt, AttemptId, Cause, Clock, Dlsn, Instant, StatusCode, StreamIndex, Transport, WriteState,
+    Attempt, AttemptId, Cause, Clock, Dlsn, FailureDomain, Instant, StatusCode, StreamIndex,
+    Transport, WriteState,
 };
 use distributedlog_tokio::{
     BuildError, MultiStreamWriter, MultiStreamWriterBuilder, ProxyClient, ProxyTransport,
@@ -524,4 +525,22 @@ async fn settings_of_the_way_to_the_proxies_belong_to_the_shared_client() {
             "{text}"
         );
     }
+}
+
+#[tokio::test]
+async fn writers_that_share_a_client_know_the_failure_domains_of_their_streams() {
+    let proxy = Proxy::bind().await;
+    let (client, mut peer) = tokio::join!(proxy.client().build(), async {
+        let mut peer = proxy.accept().await;
+        peer.handshake_in("store-1").await;
+        peer
+    });
+    let client = client.unwrap();
+    let writer = builder(&client, &["a"]).build().await.unwrap();
+    // The second attempt is started after the client knows where the first one went.
+    for _ in 0..2 {
+        write(&writer, &mut peer, b"record").await;
+    }
+    let status = writer.stream_status(StreamIndex(0)).unwrap();
+    assert_eq!(status.failure_domain, Some(FailureDomain::of("store-1")));
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use distributedlog::wire::record_set::{RecordSet, SetIdentity, WriterId};
 use distributedlog::writer::{Identity, Reason, Settings};
-use distributedlog::{Dlsn, StatusCode, StreamIndex, WriteState};
+use distributedlog::{Dlsn, FailureDomain, StatusCode, StreamIndex, WriteState};
 use distributedlog_tokio::{BuildError, MultiStreamWriter, MultiStreamWriterBuilder};
 use support::{Peer, Proxy, Received};
 use tokio::task::JoinSet;
@@ -62,6 +62,43 @@ async fn a_record_is_written_to_one_of_the_streams() {
         (true, 1, 1)
     );
     assert_eq!(writer.stream_status(StreamIndex(3)), None);
+}
+
+/// R22: the writer hedges to another one first.
+#[tokio::test]
+async fn the_failure_domain_of_a_stream_is_what_the_proxy_that_owns_it_said_last() {
+    let (first, second) = (Proxy::bind().await, Proxy::bind().await);
+    let (writer, mut peer) = tokio::join!(builder(&first, &["a"]).build(), async {
+        let mut peer = first.accept().await;
+        peer.handshake_in("store-1").await;
+        peer
+    });
+    let writer = writer.unwrap();
+    let domain = || writer.stream_status(StreamIndex(0)).unwrap().failure_domain;
+    assert_eq!(domain(), None, "nothing was sent there yet");
+    let (written, ()) = tokio::join!(writer.write(b"one"), async {
+        let call = peer.call().await;
+        peer.answer_written(&call, AT).await;
+    });
+    written.unwrap();
+    assert_eq!(domain(), Some(FailureDomain::of("store-1")));
+    // The stream moves to a proxy of another store.
+    let (written, mut other) = tokio::join!(writer.write(b"two"), async {
+        let call = peer.call().await;
+        peer.answer_found(&call, &second.location()).await;
+        let mut other = second.accept().await;
+        other.handshake_in("store-2").await;
+        let call = other.call().await;
+        other.answer_written(&call, AT).await;
+        other
+    });
+    written.unwrap();
+    let (written, ()) = tokio::join!(writer.write(b"three"), async {
+        let call = other.call().await;
+        other.answer_written(&call, AT).await;
+    });
+    written.unwrap();
+    assert_eq!(domain(), Some(FailureDomain::of("store-2")));
 }
 
 /// The identity of the set of one record that a writer sends first.

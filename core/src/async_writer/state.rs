@@ -191,10 +191,13 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone, F: WriterFeatures> State<S, W
             busy = true;
         }
         while let Some(attempt) = self.writer.poll_transmit(now) {
-            let id = attempt.id;
+            let (id, stream) = (attempt.id, attempt.stream);
             busy = true;
             if transport.start(now, attempt).is_err() {
                 self.writer.handle_refused(now, id);
+            } else if F::STALLS {
+                let domain = transport.failure_domain(stream);
+                self.writer.set_failure_domain(stream, domain);
             }
         }
         busy

@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use crate::FailureDomain;
 use crate::named_counters::named_counters;
 
 named_counters! {
@@ -93,6 +94,8 @@ pub struct StreamStatus {
     pub latency: Option<Duration>,
     /// Attempts outstanding at the stream (R9).
     pub outstanding: usize,
+    /// Failure domain of its storage, as far as it is known (R22).
+    pub failure_domain: Option<FailureDomain>,
     /// Counts of the work with the stream.
     pub counters: StreamCounters,
 }

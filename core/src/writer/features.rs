@@ -42,8 +42,8 @@ pub trait WriterFeatures {
     const CHOICE: bool = true;
     /// Records that keep their order (R20). Default: `true`.
     const ORDER: bool = true;
-    /// Hedges that go to no stream that is silent (R21). Without it `wait_out_stalls` has no
-    /// effect. Default: `true`.
+    /// Hedges that go to no stream that is silent (R21), and to another failure domain first (R22).
+    /// Without it `wait_out_stalls` has no effect. Default: `true`.
     const STALLS: bool = true;
 }
 
@@ -54,7 +54,7 @@ pub struct AllFeatures;
 impl WriterFeatures for AllFeatures {}
 
 /// All features but those that change what the writer was built with (R17, R18), choose by load
-/// (R19), keep records in order (R20), or wait out stalls (R21). For devices.
+/// (R19), keep records in order (R20), or wait out stalls (R21, R22). For devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoChanges;
 

@@ -59,7 +59,7 @@ use crate::{Instant, StreamIndex};
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// The type `F` selects which of R8 to R10, R12 and R17 to R21 the writer contains: see
+/// The type `F` selects which of R8 to R10, R12 and R17 to R22 the writer contains: see
 /// [`WriterFeatures`].
 #[derive(Debug)]
 pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
@@ -155,6 +155,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             healthy: self.is_member(stream) && self.is_available(slot, self.now),
             removed: !self.is_member(stream),
             outstanding,
+            failure_domain: slot.domain,
             latency,
             counters: slot.counters,
         })

@@ -13,7 +13,7 @@
 //! | `timeout` | sets are hedged, retried, and expire | R1, R3 |
 //! | `answer` | an answer leads to success, another attempt or the end | R2, R5 |
 //! | `finish`, `results` | sets end, records complete, results are taken | R1, R11, R14 |
-//! | `silence` | streams that are silent, and their stalls | R9, R21 |
+//! | `silence`, `domains` | streams that are silent, and what they share | R9, R21, R22 |
 //! | `budget`, `health`, `adaptive` | limits, streams and timeouts of attempts | R8, R9, R10 |
 //! | `settings`, `limits` | valid settings and the limits of everything | R7 |
 //! | `storage`, `slots`, `heap`, `shrink`, `ram` | where the tables are, and their size | R7 |
@@ -29,6 +29,7 @@ mod build;
 mod changes;
 mod choice;
 mod counters;
+mod domains;
 mod error;
 mod features;
 mod fill;

@@ -1,4 +1,4 @@
-//! Hedges that go to no stream that is silent (R21).
+//! Hedges that go to no stream that is silent (R21), and the order of the others (R22).
 //!
 //! Streams of one store share its disk. A sync that takes long holds up all of them at once: a
 //! hedge then waits for the same sync, wins nothing, and adds to the load. A shared stall shows in
@@ -27,7 +27,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// Returns the row at which a set is hedged: of the streams that are not silent, that at which
-    /// it would continue; `Err` has it of all streams, if each of them is silent or paused.
+    /// it would continue, but one that is healthy and in none of the failure domains where the set
+    /// waits comes first (R22). `Err` has the row of all streams, if each of them is silent or
+    /// paused.
     ///
     /// # Errors
     ///
@@ -38,21 +40,33 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             return Ok(row);
         }
         let rows = self.storage.streams();
+        let slot = &self.storage.sets()[usize::from(set)];
         let silent =
             |stream: StreamIndex| self.is_silent(stream, &rows[usize::from(stream.0)], now);
-        if !silent(rows[usize::from(row)].turn) {
+        let turn = rows[usize::from(row)].turn;
+        if !silent(turn) && !self.waits_in_domain(slot, turn) {
             return Ok(row);
         }
-        // As if the set had been to all that are silent. Not a copy of the whole set: its attempts
-        // are too much for a device's stack.
-        let slot = &self.storage.sets()[usize::from(set)];
-        let mut tried = slot.tried;
+        // As if the set had been to all that are silent, and first also to all that share a domain
+        // with it. Not copies of the whole set: its attempts are too much for a device's stack.
+        let (mut near, mut tried) = (slot.tried, slot.tried);
         for row in &rows[..usize::from(self.members())] {
             if silent(row.turn) {
                 tried.insert(row.turn.0.into());
+                near.insert(row.turn.0.into());
+            } else if self.waits_in_domain(slot, row.turn) {
+                near.insert(row.turn.0.into());
             }
         }
-        self.next_row_of(slot, &tried, now).map_err(|_| Some(row))
+        for (passed, anywhere) in [(&near, false), (&tried, true)] {
+            if let Ok(row) = self.next_row_of(slot, passed, now) {
+                let stream = &rows[usize::from(rows[usize::from(row)].turn.0)];
+                if anywhere || self.is_available(stream, now) {
+                    return Ok(row);
+                }
+            }
+        }
+        Err(Some(row))
     }
 
     /// Returns the time at which a set whose speculative timeout is over is to be hedged instead,

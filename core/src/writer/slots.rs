@@ -7,7 +7,7 @@ use super::health::StreamHealth;
 use super::{AttemptReports, MAX_OUTSTANDING, MAX_STREAMS, WriteResult};
 use crate::tables::{Bits, Links, Queue, linked};
 use crate::wire::record_set::{HEADER_BYTES, RecordSetBuilder};
-use crate::{AttemptId, Cause, Instant, StreamIndex, WriteState};
+use crate::{AttemptId, Cause, FailureDomain, Instant, StreamIndex, WriteState};
 
 /// Identifies a record from its acceptance until its result is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,8 @@ pub struct StreamSlot {
     /// Time of the last answer, or of the begin of the first attempt since then if none was
     /// outstanding (R21).
     pub(crate) quiet_since: Instant,
+    /// Failure domain of its storage, as far as it is known (R22).
+    pub(crate) domain: Option<FailureDomain>,
     /// The load by which streams are chosen (R19).
     pub(crate) load: StreamLoad,
     pub(crate) health: StreamHealth,
@@ -95,6 +97,7 @@ impl StreamSlot {
         turn: StreamIndex(0),
         outstanding: 0,
         quiet_since: Instant::ZERO,
+        domain: None,
         load: StreamLoad::NEW,
         health: StreamHealth::NEW,
         latency: LatencyHistogram::EMPTY,

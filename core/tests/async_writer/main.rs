@@ -1,5 +1,6 @@
 //! The async writer under virtual time: waiting, dropping, closing, and no future left pending.
 
+mod domains;
 mod dropping;
 mod fixed_storage;
 mod members;

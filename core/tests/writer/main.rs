@@ -7,6 +7,7 @@ mod changes;
 mod choice;
 mod completion;
 mod contents;
+mod domains;
 mod ending;
 mod faults_of_the_original;
 mod hedging;

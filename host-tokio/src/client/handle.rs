@@ -2,13 +2,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use distributedlog::client::routing::{RetryPolicy, StreamKey};
-use distributedlog::{Cause, Dlsn, Failure};
+use distributedlog::{Cause, Dlsn, Failure, FailureDomain};
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::{Command, Reply};
 use super::reply::{BulkReply, HandshakeReply, HostReply, Owner};
 use super::room::Room;
-use crate::driver::{Body, Driver, SharedCounters, SharedPool, Token};
+use crate::driver::{Body, Driver, SharedCounters, SharedDomains, SharedPool, Token};
 use crate::error::RequestError;
 use crate::{ClientCounters, TokioClock};
 
@@ -39,6 +39,7 @@ struct Shared {
     tokens: AtomicU64,
     counters: SharedCounters,
     pool: SharedPool,
+    domains: SharedDomains,
     clock: TokioClock,
     /// Rule for the attempts of writers.
     attempt_policy: RetryPolicy,
@@ -67,6 +68,7 @@ impl ProxyClient {
                 tokens: AtomicU64::new(0),
                 counters: driver.counters(),
                 pool: driver.pool().clone(),
+                domains: driver.domains().clone(),
                 clock,
                 attempt_policy,
                 #[cfg(feature = "metrics")]
@@ -337,6 +339,12 @@ impl ProxyClient {
 
     pub(super) fn room(&self) -> &Room {
         &self.shared.room
+    }
+
+    /// Returns the failure domain of a stream, as of the last attempt that the client has started
+    /// there.
+    pub(crate) fn failure_domain(&self, stream: StreamKey) -> Option<FailureDomain> {
+        self.shared.domains.get(stream)
     }
 
     /// Returns the pool of buffers for records.

@@ -189,12 +189,15 @@ impl Task {
 
     fn start_attempt(&mut self, request: NewRequest, reply_to: ReplyTo) {
         let (token, operation) = (request.token, request.body.name());
-        let stream = match &request.to {
-            Destination::Stream(stream, _) => Arc::clone(stream),
-            Destination::Host(_) => Arc::from(""),
+        let (stream, key) = match &request.to {
+            Destination::Stream(stream, key) => (Arc::clone(stream), Some(*key)),
+            Destination::Host(_) => (Arc::from(""), None),
         };
         match self.driver.start(self.driver.now(), request) {
             Ok(()) => {
+                if let Some(key) = key {
+                    self.driver.publish_domain(key);
+                }
                 let waiting = Waiting::Attempt(reply_to.started());
                 self.waiting.insert(token, waiting);
             }

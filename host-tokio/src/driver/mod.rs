@@ -8,6 +8,7 @@
 mod actions;
 mod connect_failures;
 mod connection;
+mod domains;
 mod pending;
 mod pool;
 mod ready;
@@ -28,7 +29,8 @@ use distributedlog::client::routing::{
 use distributedlog::client::session::{AllSessionFeatures, Call, Session};
 use distributedlog::client::{Heap, HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, Request};
-use distributedlog::{Clock, Failure, Instant};
+use distributedlog::{Clock, Failure, FailureDomain, Instant};
+pub(crate) use domains::SharedDomains;
 use pending::Pending;
 pub(crate) use pending::{Body, Detail};
 pub(crate) use pool::SharedPool;
@@ -71,6 +73,8 @@ pub(crate) struct Driver {
     calls: Vec<Option<(RequestId, HostId, Call)>>,
     tokens: Tokens,
     pool: SharedPool,
+    /// Of the streams of attempts that writers sent through this client.
+    domains: SharedDomains,
     finished: VecDeque<FinishedRequest>,
     timer: Timer,
     /// True if a future was created that must be polled before the task sleeps.
@@ -143,6 +147,7 @@ impl Driver {
             calls: Vec::new(),
             tokens: Tokens::default(),
             pool: SharedPool::default(),
+            domains: SharedDomains::default(),
             finished: VecDeque::new(),
             timer: Timer::new(clock),
             poll_again: false,
@@ -162,6 +167,21 @@ impl Driver {
     /// Computes together where these streams belong on the ring.
     pub(crate) fn prepare(&mut self, streams: &[StreamKey]) {
         self.client.prepare(streams);
+    }
+
+    /// Returns the failure domain of the storage behind the proxy where the stream's requests go.
+    pub(crate) fn failure_domain(&mut self, stream: StreamKey) -> Option<FailureDomain> {
+        self.client.failure_domain(stream)
+    }
+
+    /// Makes the stream's failure domain known to the writers that share the client.
+    pub(crate) fn publish_domain(&mut self, stream: StreamKey) {
+        self.domains.set(stream, self.client.failure_domain(stream));
+    }
+
+    /// Returns the failure domains that were published.
+    pub(crate) const fn domains(&self) -> &SharedDomains {
+        &self.domains
     }
 
     /// Returns the pool of buffers for the data of requests, which are recycled.

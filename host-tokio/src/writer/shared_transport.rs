@@ -4,7 +4,9 @@ use core::task::{Context, Poll};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use distributedlog::{Attempt, AttemptId, Instant, Outcome, StartRefused, Transport};
+use distributedlog::{
+    Attempt, AttemptId, FailureDomain, Instant, Outcome, StartRefused, StreamIndex, Transport,
+};
 
 /// A writer's share of a transport.
 ///
@@ -110,6 +112,10 @@ impl<T: Transport> Transport for SharedTransport<T> {
             Some(finished) => Poll::Ready(finished),
             None => Poll::Pending,
         }
+    }
+
+    fn failure_domain(&mut self, stream: StreamIndex) -> Option<FailureDomain> {
+        lock(&self.shared).transport.failure_domain(stream)
     }
 
     /// Ready once every writer of the transport closes, and the transport is closed.

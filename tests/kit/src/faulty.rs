@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use distributedlog::{
-    Attempt, AttemptId, Cause, Clock, Failure, Instant, Outcome, StartRefused, StreamIndex,
-    Transport,
+    Attempt, AttemptId, Cause, Clock, Failure, FailureDomain, Instant, Outcome, StartRefused,
+    StreamIndex, Transport,
 };
 
 use crate::Random;
@@ -276,6 +276,10 @@ impl<T: Transport, C: Clock> Transport for Faulty<T, C> {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn failure_domain(&mut self, stream: StreamIndex) -> Option<FailureDomain> {
+        self.inner.failure_domain(stream)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use distributedlog::wire::record_set::RecordSet;
 use distributedlog::{
-    Attempt, AttemptId, Clock, Dlsn, Instant, Outcome, StartRefused, StreamIndex, Transport,
+    Attempt, AttemptId, Clock, Dlsn, FailureDomain, Instant, Outcome, StartRefused, StreamIndex,
+    Transport,
 };
 
 use crate::{Random, VirtualClock, VirtualSleep};
@@ -76,6 +77,7 @@ pub struct MemoryStreams {
 #[derive(Debug)]
 struct World {
     latency: Vec<Latency>,
+    domains: HashMap<StreamIndex, FailureDomain>,
     random: Random,
     stored: Vec<Vec<StoredSet>>,
     /// Future events by their time; the number keeps the order of events of the same time.
@@ -98,6 +100,7 @@ impl MemoryStreams {
     pub fn new(clock: VirtualClock, streams: usize, latency: Latency, seed: u64) -> Self {
         let world = World {
             latency: vec![latency; streams],
+            domains: HashMap::new(),
             random: Random::new(seed),
             stored: vec![Vec::new(); streams],
             events: BTreeMap::new(),
@@ -115,6 +118,11 @@ impl MemoryStreams {
     /// Sets the latency of one stream.
     pub fn set_latency(&self, stream: StreamIndex, latency: Latency) {
         self.world().latency[usize::from(stream.0)] = latency;
+    }
+
+    /// Sets the failure domain that a stream is in from now on.
+    pub fn set_failure_domain(&self, stream: StreamIndex, domain: FailureDomain) {
+        self.world().domains.insert(stream, domain);
     }
 
     /// Returns the sets that a stream stored, in order.
@@ -206,6 +214,10 @@ impl Transport for MemoryStreams {
         if world.live.remove(&attempt).is_some() {
             world.cancelled += 1;
         }
+    }
+
+    fn failure_domain(&mut self, stream: StreamIndex) -> Option<FailureDomain> {
+        self.world().domains.get(&stream).copied()
     }
 
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)> {

@@ -93,6 +93,8 @@ impl ProxyMachine {
         let settings = Settings::builder()
             .shard(i32::from(host.0))
             .announce(Some(address.to_string()))
+            // They share a store, but what a name means is its operator's affair.
+            .failure_domain(Some(format!("disk-{}", host.0 % 2)))
             .wall_clock(Arc::new(self.wall_clock.clone()))
             .drain_timeout(Duration::from_secs(2))
             .build()

@@ -125,7 +125,7 @@ export interface WriterSettings {
   window?: boolean | number;
   /** Speculative timeouts that follow the latency. `true`: with the recommended values. Default: true. */
   adaptive?: boolean | { quantile: number; floor: number; warmUp: number };
-  /** Hedges a set to no stream that is silent: where something has waited, and nothing was answered, for half as long as a set waits before it is hedged. While all are, the set waits, at most the max speculative timeout: what holds up all streams at once, as the disk of their store, would hold up the hedge. Default: true. */
+  /** Hedges a set to no stream that is silent: where something has waited, and nothing was answered, for half as long as a set waits before it is hedged. While all are, the set waits, at most the max speculative timeout: what holds up all streams at once, as the disk of their store, would hold up the hedge. Of the others, those in another failure domain come first, where proxies say it. R21, Default: true. */
   waitOutStalls?: boolean;
   /** Maximum pause of a stream that its proxy can ask for (`retry-after`); 0: requests for a pause are ignored. Default: 60000. */
   maxCoolDown?: number;

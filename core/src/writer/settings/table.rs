@@ -84,7 +84,8 @@ settings_table! {
     /// Hedges a set to no stream that is silent: where something has waited, and nothing was
     /// answered, for half as long as a set waits before it is hedged. While all are, the set waits,
     /// at most the max speculative timeout: what holds up all streams at once, as the disk of their
-    /// store, would hold up the hedge. R21.
+    /// store, would hold up the hedge. Of the others, those in another failure domain come first,
+    /// where proxies say it. R21, R22.
     wait_out_stalls: bool, default (on), original (off), valid (switch on or off);
     /// Maximum pause of a stream that its proxy can ask for (`retry-after`); 0: requests for a
     /// pause are ignored. R8.

@@ -13,6 +13,7 @@ use distributedlog::{AttemptId, Instant, StreamIndex};
 use distributedlog_testkit::Random;
 
 use super::capped::Capped;
+use super::domains::Domains;
 use super::fairness::Fairness;
 use super::oracle::Oracle;
 use super::order::KeptOrder;
@@ -34,6 +35,7 @@ pub(super) struct Life {
     /// `true` if streams come and go (R17).
     changes: bool,
     fairness: Fairness,
+    domains: Domains,
     order: KeptOrder,
     outstanding: HashMap<AttemptId, StreamIndex>,
     hasher: DefaultHasher,
@@ -51,8 +53,10 @@ impl Life {
             heap: Heap::new(&settings, count),
             most_streams: streams + random.below(4) as usize,
         };
+        let mut writer = Writer::new(settings, count, storage).unwrap();
         Self {
-            writer: Writer::new(settings, count, storage).unwrap(),
+            domains: Domains::new(seed, streams, &mut writer),
+            writer,
             world,
             oracle: Oracle::default(),
             now: Instant::from_millis(random.below(1_000)),
@@ -163,6 +167,7 @@ impl Life {
                 Ok(stream) => {
                     self.world.added(&mut self.random, stream);
                     self.fairness.added(stream);
+                    self.domains.place(stream, &mut self.writer);
                     self.order.changed(self.world.streams.len());
                     self.note(&stream);
                 }
@@ -294,7 +299,11 @@ impl Life {
     }
 
     fn transmit(&mut self) {
-        while let Some(attempt) = self.writer.poll_transmit(self.now) {
+        loop {
+            let hedges = self.writer.counters().hedges_sent;
+            let Some(attempt) = self.writer.poll_transmit(self.now) else {
+                return;
+            };
             let (id, stream, earlier) = (attempt.id, attempt.stream, attempt.earlier_attempts);
             assert!(
                 attempt.deadline > self.now,
@@ -309,8 +318,12 @@ impl Life {
             if earlier == 0 && !self.order.is_kept() {
                 self.fairness.started(&self.writer, id, stream, taken);
             }
+            let started = (id, stream, earlier);
+            let is_hedge = self.writer.counters().hedges_sent > hedges;
+            let (writer, outstanding) = (&mut self.writer, &self.outstanding);
+            self.domains
+                .started(writer, started, taken, is_hedge, outstanding);
             if taken {
-                let started = (id, stream, earlier);
                 self.order.started(&self.writer, started, &self.outstanding);
             } else {
                 self.order.refused(id);

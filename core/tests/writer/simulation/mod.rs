@@ -6,6 +6,7 @@
 //! thousand that every test run does.
 
 mod capped;
+mod domains;
 mod fairness;
 mod life;
 mod oracle;

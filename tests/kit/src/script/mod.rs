@@ -28,6 +28,7 @@
 //! | `fail 1 503` | it fails with this code, or with `lost`, `timeout` or `unreachable` |
 //! | `refuse 2` | the transport has no room for the next two attempts |
 //! | `forget a`, `flush`, `close`, `close 30`, `abort` | calls this method; the close at a time |
+//! | `domain 0 x`, `domain 0` | stream 0 is in this failure domain, or in an unknown one |
 //! | `sleep` | the writer is not driven until this time: all timers before it are late |
 
 mod parse;

@@ -1,4 +1,4 @@
-use distributedlog::{Cause, Failure, Instant, StatusCode};
+use distributedlog::{Cause, Failure, FailureDomain, Instant, StatusCode, StreamIndex};
 
 /// One line that begins with a time.
 #[derive(Debug)]
@@ -13,16 +13,42 @@ pub(super) struct Step {
 pub(super) enum Event {
     Nothing,
     Sleep,
-    Write { name: String, len: usize },
-    Reserve { name: String, len: usize },
-    Submit { name: String },
-    Release { name: String },
-    Answer { attempt: usize, entry: i64 },
-    Fail { attempt: usize, failure: Failure },
-    Refuse { starts: u32 },
-    Forget { name: String },
+    Write {
+        name: String,
+        len: usize,
+    },
+    Reserve {
+        name: String,
+        len: usize,
+    },
+    Submit {
+        name: String,
+    },
+    Release {
+        name: String,
+    },
+    Answer {
+        attempt: usize,
+        entry: i64,
+    },
+    Fail {
+        attempt: usize,
+        failure: Failure,
+    },
+    Refuse {
+        starts: u32,
+    },
+    Forget {
+        name: String,
+    },
+    Domain {
+        stream: StreamIndex,
+        domain: Option<FailureDomain>,
+    },
     Flush,
-    Close { by: Instant },
+    Close {
+        by: Instant,
+    },
     Abort,
 }
 
@@ -96,6 +122,14 @@ fn step(line: String) -> Step {
         },
         ["forget", name] => Event::Forget {
             name: name.to_owned(),
+        },
+        ["domain", stream] => Event::Domain {
+            stream: StreamIndex(number(stream) as u16),
+            domain: None,
+        },
+        ["domain", stream, name] => Event::Domain {
+            stream: StreamIndex(number(stream) as u16),
+            domain: Some(FailureDomain::of(name)),
         },
         ["flush"] => Event::Flush,
         ["close"] => Event::Close { by: Instant::MAX },

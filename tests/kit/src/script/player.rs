@@ -146,6 +146,7 @@ impl Player {
             }
             Event::Refuse { starts } => self.refusals = *starts,
             Event::Forget { name } => self.writer.forget(self.names[name]),
+            Event::Domain { stream, domain } => self.writer.set_failure_domain(*stream, *domain),
             Event::Flush => {
                 let mark = self.writer.flush();
                 self.marks.push(mark);

@@ -15,7 +15,7 @@ use distributedlog::client::{HostId as Proxy, RequestId};
 use distributedlog::wire::crc;
 use distributedlog::wire::mux::Deadline;
 use distributedlog::wire::service::{ClientInfo, Request, WriteContext};
-use distributedlog::{Attempt, AttemptId, Cause, Failure, Instant, Outcome};
+use distributedlog::{Attempt, AttemptId, Cause, Failure, FailureDomain, Instant, Outcome};
 
 use crate::clocks::SimWallClock;
 use crate::net::{Connecting, HostId, Network, SimStream};
@@ -127,6 +127,11 @@ impl ProxyClient {
         );
         self.by_attempt.insert(attempt.id, request);
         true
+    }
+
+    /// Returns the failure domain of the storage behind the proxy where the stream's requests go.
+    pub(super) fn failure_domain(&mut self, stream: &str) -> Option<FailureDomain> {
+        self.client.failure_domain(StreamKey::of(stream))
     }
 
     pub(super) fn cancel(&mut self, now: Instant, attempt: AttemptId) {

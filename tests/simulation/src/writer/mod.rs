@@ -2,6 +2,7 @@
 //! says, and an application that writes.
 
 mod client;
+mod domains;
 mod fairness;
 mod hedged;
 mod members;
@@ -21,6 +22,7 @@ use crate::net::{CrashKind, HostId, Network};
 use crate::oracle::Oracle;
 use crate::trace::Trace;
 use client::ProxyClient;
+use domains::Domains;
 use fairness::Fairness;
 use hedged::Hedged;
 use members::Members;
@@ -52,6 +54,7 @@ struct WriterProcess {
     attempts: BTreeMap<AttemptId, (StreamIndex, Vec<u64>)>,
     fairness: Fairness,
     hedged: Hedged,
+    domains: Domains,
     order: KeptOrder,
     members: Members,
     /// Number of attempts beyond each set's first.
@@ -125,6 +128,7 @@ impl WriterMachine {
             attempts: BTreeMap::new(),
             fairness: Fairness::new(members.count()),
             hedged: Hedged::new(&settings),
+            domains: Domains::default(),
             order: KeptOrder::new(settings.order()),
             members,
             extra: 0,
@@ -267,7 +271,11 @@ impl WriterProcess {
         oracle: &mut Oracle,
     ) -> u64 {
         let mut events = 0;
-        while let Some(attempt) = self.writer.poll_transmit(now) {
+        loop {
+            let hedges = self.writer.counters().hedges_sent;
+            let Some(attempt) = self.writer.poll_transmit(now) else {
+                return events;
+            };
             events += 1;
             let (id, stream, earlier) = (attempt.id, attempt.stream, attempt.earlier_attempts);
             assert!(
@@ -279,16 +287,20 @@ impl WriterProcess {
                 "R17: an attempt to a stream that was removed"
             );
             let records = oracle.serials_of(attempt.record_set);
-            let accepted =
-                self.client
-                    .start(now, &streams[self.members.stream_of(stream)], &attempt);
+            let name = &streams[self.members.stream_of(stream)];
+            let accepted = self.client.start(now, name, &attempt);
             trace.note(format_args!(
                 "writer {host:?}: {id:?} to {stream:?}, {} records, {earlier} before, taken: \
                  {accepted}",
                 records.len()
             ));
             let first = *records.first().expect("no set is empty");
+            let is_hedge = self.writer.counters().hedges_sent > hedges;
+            self.domains
+                .started(&self.writer, (stream, first), is_hedge, &self.attempts);
             if accepted {
+                let domain = self.client.failure_domain(name);
+                self.writer.set_failure_domain(stream, domain);
                 let started = (stream, first, earlier);
                 self.order.started(&self.writer, started, &self.attempts);
                 self.hedged.started(now, first, earlier);
@@ -307,7 +319,6 @@ impl WriterProcess {
                 self.fairness.attempt(&self.writer, first, stream, accepted);
             }
         }
-        events
     }
 
     fn complete(&mut self, now: Instant, host: HostId, trace: &Trace, oracle: &mut Oracle) -> u64 {
