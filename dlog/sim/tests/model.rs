@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 use core::time::Duration;
 
-use distributedlog::writer::{Budget, Settings};
+use distributedlog::writer::{Adaptive, Budget, Settings};
 use distributedlog::{Instant, StreamIndex};
 use distributedlog_sim::{
     Actions, AttemptOutcome, AttemptStart, BestDelays, Capacity, Clairvoyant, Distribution, Fault,
@@ -525,4 +525,33 @@ fn a_tail_that_was_recorded_in_time_is_shared_by_the_streams_of_a_domain() {
     assert!(hedged > MS * 15, "{hedged:?}: a hedge meets the same stall");
     let [_, hedged] = p99_without_and_with_hedges(&scenario(0));
     assert!(hedged < MS * 5, "{hedged:?}: a hedge meets another disk");
+}
+
+#[test]
+fn a_writer_that_knows_which_streams_share_a_disk_hedges_to_another_one_and_wins() {
+    // Six streams on two disks, and hardly ever two sets in flight: silence shows nothing.
+    let (_, mut scenario) = scenarios::named("j").expect("it is in the table");
+    (scenario.arrivals.per_second, scenario.sets) = (50.0, 20_000);
+    // Hedges after a time that only stalls reach, so that they alone are counted.
+    let settings = Settings::builder()
+        .adaptive(Adaptive::Off)
+        .first_speculative_timeout(MS * 5)
+        .request_timeout(TIMEOUT)
+        .build()
+        .expect("valid");
+    let run = |known| {
+        let ours = Ours::new(scenario.streams, settings).expect("six streams");
+        let mut ours = ours.with_domains(known);
+        let report = simulation(scenario.clone())
+            .run(&mut ours, &mut (), |_| ControlFlow::Continue(()))
+            .expect("nobody stops it");
+        let counters = ours.counters();
+        let won = counters.hedges_won as f64 / counters.hedges_sent as f64;
+        (won, within(&report, 0.99))
+    };
+    let (hidden, known) = (run(0), run(scenario.domains));
+    assert!(
+        known.0 > hidden.0 + 0.1 && known.1 <= hidden.1,
+        "{known:?}, {hidden:?} if it does not know the disks"
+    );
 }

@@ -107,14 +107,11 @@ pub(super) fn run(
         )
         .map(|report| Some(without_counters(report))),
         PolicyKind::Ours | PolicyKind::ByLoad => {
-            let settings = if kind == PolicyKind::ByLoad {
-                by_load(settings)
-            } else {
-                *settings
-            };
-            let ours = Ours::new(streams, settings)
+            let by_load = (kind == PolicyKind::ByLoad).then(|| by_load(settings));
+            let ours = Ours::new(streams, by_load.unwrap_or(*settings))
                 .expect("the scenario's streams and the settings are valid");
-            let mut ours = ours.with_max_wait(chosen.max_wait);
+            let known = chosen.known_domains(simulation.scenario());
+            let mut ours = ours.with_max_wait(chosen.max_wait).with_domains(known);
             let report = simulation.run(
                 &mut ours,
                 &mut Deduplicator::new(MergeSettings::default()),

@@ -4,6 +4,7 @@ use distributedlog::wire::record_set::WriterId;
 use distributedlog::writer::{
     Adaptive, Budget, Choice, Health, Identity, Settings, SettingsBuilder, Window,
 };
+use distributedlog_sim::Scenario;
 
 use super::super::writer_args::{SettingFlags, SettingsOf, settings_error};
 use super::super::{CliError, duration};
@@ -14,6 +15,8 @@ pub(super) struct Chosen {
     pub(super) settings: Settings,
     /// Maximum time that a set waits for room in front of the writer.
     pub(super) max_wait: Duration,
+    /// True if the writer knows which streams share a storage domain (R22).
+    pub(super) knows_domains: bool,
 }
 
 impl Chosen {
@@ -29,7 +32,29 @@ impl Chosen {
 
     /// In a line for people.
     pub(super) fn text(&self) -> String {
-        text(&self.settings)
+        let domains = if self.knows_domains {
+            ""
+        } else {
+            "; does not know the storage domains"
+        };
+        text(&self.settings) + domains
+    }
+
+    /// The number of storage domains that the writer knows of.
+    pub(super) const fn known_domains(&self, scenario: &Scenario) -> u16 {
+        if self.knows_domains {
+            scenario.domains
+        } else {
+            0
+        }
+    }
+
+    /// The same with a writer that knows which streams share a storage domain (R22), or does not.
+    pub(super) const fn with_knows_domains(self, knows_domains: bool) -> Self {
+        Self {
+            knows_domains,
+            ..self
+        }
     }
 
     /// The same with sets that wait while all streams are silent (R21), or do not.
@@ -97,6 +122,11 @@ pub(super) struct SettingsArgs {
         help_heading = Simulated::HEADING
     )]
     wait_for_room: Option<Duration>,
+
+    /// Hide from the writer which streams share a storage domain; proxies say it in their
+    /// handshakes
+    #[arg(long, help_heading = Simulated::HEADING)]
+    hide_domains: bool,
 }
 
 impl SettingsArgs {
@@ -119,7 +149,11 @@ impl SettingsArgs {
         let max_wait = self
             .wait_for_room
             .unwrap_or_else(|| settings.request_timeout());
-        Ok(Chosen { settings, max_wait })
+        Ok(Chosen {
+            settings,
+            max_wait,
+            knows_domains: !self.hide_domains,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! What it is worth to wait for streams that are silent (R21), where streams share disks.
+//! What it is worth to wait for streams that are silent (R21), and to know which streams share a
+//! disk (R22).
 
 use core::sync::atomic::AtomicBool;
 
@@ -8,6 +9,13 @@ use super::super::CliError;
 use super::policies::PolicyKind;
 use super::settings_args::Chosen;
 use super::{summary, table};
+
+/// Names of the rows, and if the writer waits, and knows the domains.
+const ROWS: [(&str, bool, bool); 3] = [
+    ("hedges", false, false),
+    ("waits", true, false),
+    ("waits, knows the disks", true, true),
+];
 
 /// Returns the table.
 ///
@@ -19,7 +27,11 @@ pub(super) fn markdown(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<
                     probations | extra load |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n"
             .to_owned();
     for (name, scenario) in rows() {
-        for (what, waits) in [("hedges", false), ("waits", true)] {
+        for (what, waits, knows_domains) in ROWS {
+            // With a disk for each stream there is nothing to know.
+            if knows_domains && scenario.domains == 0 {
+                continue;
+            }
             let simulation = Simulation::new(scenario.clone(), seed)
                 .map_err(|error| CliError::failure(error.to_string()))?;
             let compared = summary::compare(
@@ -27,7 +39,9 @@ pub(super) fn markdown(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<
                 String::new(),
                 &simulation,
                 &[PolicyKind::Ours],
-                &chosen.with_wait_out_stalls(waits),
+                &chosen
+                    .with_wait_out_stalls(waits)
+                    .with_knows_domains(knows_domains),
                 stop,
             )?;
             let run = compared.run(PolicyKind::Ours).expect("it is not a bound");
@@ -46,8 +60,8 @@ pub(super) fn markdown(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<
     Ok(text)
 }
 
-/// Returns the scenarios with shared disks, also with a higher load, without stalls and with
-/// nothing shared, and two others.
+/// Returns the scenarios with shared disks, also with a higher load and a lower one, without stalls
+/// and with nothing shared, and two others.
 fn rows() -> Vec<(&'static str, Scenario)> {
     let named = |letter| scenarios::named(letter).expect("it is in the table").1;
     let busy = |letter| {
@@ -56,6 +70,8 @@ fn rows() -> Vec<(&'static str, Scenario)> {
         scenario.sets *= 2;
         scenario
     };
+    let mut quiet = named("j");
+    (quiet.arrivals.per_second, quiet.sets) = (50.0, 20_000);
     let own = Scenario {
         domains: 0,
         ..named("i")
@@ -70,6 +86,7 @@ fn rows() -> Vec<(&'static str, Scenario)> {
         ("(i), if the disk never stalled", never),
         ("(j)", named("j")),
         ("(j), 20,000 a second", busy("j")),
+        ("(j), 50 a second", quiet),
         ("(i), each stream with a disk of its own", own),
         ("(a)", named("a")),
         ("(b)", named("b")),

@@ -5,7 +5,7 @@ use distributedlog::wire::record_set::RecordSet;
 use distributedlog::writer::{
     Counters, EnqueueError, Heap, Settings, SettingsError, StreamCount, Writer,
 };
-use distributedlog::{AttemptId, Dlsn, Failure, Instant, StatusCode};
+use distributedlog::{AttemptId, Dlsn, Failure, FailureDomain, Instant, StatusCode, StreamIndex};
 
 use super::{Actions, AttemptOutcome, AttemptStart, Policy};
 
@@ -60,6 +60,19 @@ impl Ours {
     #[must_use]
     pub fn with_max_wait(self, max_wait: Duration) -> Self {
         Self { max_wait, ..self }
+    }
+
+    /// Lets the writer know the storage domains of its streams, as proxies say it: as many as in
+    /// [`Scenario::domains`](crate::Scenario::domains), to which the streams belong in turn. With
+    /// zero, as at the beginning, it knows none.
+    #[must_use]
+    pub fn with_domains(mut self, domains: u16) -> Self {
+        for stream in 0..self.streams as u16 {
+            let domain = stream.checked_rem(domains);
+            let domain = domain.map(|domain| FailureDomain::of(&format!("disk-{domain}")));
+            self.writer.set_failure_domain(StreamIndex(stream), domain);
+        }
+        self
     }
 
     /// Returns the writer's counters.
