@@ -109,6 +109,33 @@ describe("in Chromium", () => {
     assert.equal(new Set(written.map(([, place]) => place.split(" ")[0])).size, streams.length);
   });
 
+  test("the parser of stored records is loaded by the first reader, and by no writer", async (t) => {
+    const page = await openPage(t);
+    const loaded = [];
+    page.on("request", (request) => loaded.push(new URL(request.url()).pathname));
+    const parser = () => loaded.filter((path) => path === "/distributedlog/frames.js").length;
+    await page.evaluate(async (options) => {
+      const writer = new MultiStreamWriter(options);
+      await writer.write("a record");
+      await writer.close();
+    }, options());
+    assert.equal(parser(), 0);
+    const kinds = await page.evaluate(async (options) => {
+      const kinds = [];
+      const asking = async (url, init) => {
+        const response = await fetch(url, init);
+        kinds.push(response.headers.get("content-type"));
+        return response;
+      };
+      const only = { requestTimeout: undefined, follow: false, fetch: asking };
+      for (let round = 0; round < 2; round++)
+        for await (const _ of new MultiStreamReader({ ...options, ...only }));
+      return kinds;
+    }, options());
+    assert.equal(parser(), 1);
+    assert.deepEqual([...new Set(kinds)], ["application/vnd.distributedlog.entries"]);
+  });
+
   test("while one stream stalls, p99 is below healthy p99 plus speculative timeout", async (t) => {
     const page = await openPage(t);
     await page.evaluate(

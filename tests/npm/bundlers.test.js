@@ -21,8 +21,10 @@ const INLINE = { distributedlog: "distributedlog/inline" };
  */
 const BUNDLERS = {
   async vite(folder) {
-    await viteBuild("vite-page", folder, "bundled.mjs");
-    return files(folder).find((file) => file.endsWith(".js"));
+    await viteBuild("vite-page", folder, "es", "bundled.mjs");
+    // Besides it there is a file that the first reader loads.
+    const page = readFileSync(join(folder, "index.html"), "utf8");
+    return /src="\.\/([^"]+\.js)"/.exec(page)[1];
   },
   async webpack(folder) {
     const stats = await new Promise((resolve, reject) => {
@@ -55,8 +57,11 @@ const BUNDLERS = {
   },
 };
 
-/** Has Vite build a page of one script in a folder of its own, with the other files beside it. */
-async function viteBuild(name, outDir, script, ...others) {
+/**
+ * Has Vite build a page of one script in a folder of its own, with the other files beside it, and
+ * its workers in this format.
+ */
+async function viteBuild(name, outDir, format, script, ...others) {
   const root = join(here, name);
   mkdirSync(root, { recursive: true });
   for (const file of [script, ...others]) copyFileSync(join(here, file), join(root, file));
@@ -68,7 +73,7 @@ async function viteBuild(name, outDir, script, ...others) {
     root,
     base: "./",
     logLevel: "warn",
-    worker: { format: "es" },
+    worker: { format },
     build: { outDir, emptyOutDir: true },
   });
 }
@@ -130,29 +135,32 @@ describe("bundlers", () => {
     });
   }
 
-  test("a Vite page whose worker writes reads what it wrote", async (t) => {
-    const folder = join(here, "bundled-worker");
-    await viteBuild("vite-worker-page", folder, "vite-page.mjs", "vite-worker.mjs");
-    const served = Object.fromEntries(
-      files(folder).map((file) => [`/${file}`, readFileSync(join(folder, file))]),
-    );
-    const pages = await serve({ ...served, "/": served["/index.html"] });
-    t.after(() => pages.close());
-    const flags = ["--cors-origin", pages.origin];
-    const proxy = await Proxy.start(flags);
-    t.after(() => proxy.stop());
-    const page = await browser.newPage();
-    t.after(() => page.close());
-    await page.goto(`${pages.origin}/`);
-    await page.waitForFunction(() => globalThis.fromWorker);
-    const { result, read } = await page.evaluate(
-      ([url, streams]) => fromWorker(url, streams, 2_000),
-      [proxy.url, ["worker-1", "worker-2", "worker-3"]],
-    );
-    assert.deepEqual(result, { written: 2_000, failed: 0 });
-    assert.deepEqual(
-      read.sort((left, right) => left - right),
-      Array.from({ length: 2_000 }, (_, index) => index),
-    );
-  });
+  // "iife" is Vite's default.
+  for (const format of ["es", "iife"]) {
+    test(`a Vite page whose worker (${format}) writes reads what it wrote`, async (t) => {
+      const folder = join(here, `bundled-worker-${format}`);
+      await viteBuild(`vite-worker-${format}`, folder, format, "vite-page.mjs", "vite-worker.mjs");
+      const served = Object.fromEntries(
+        files(folder).map((file) => [`/${file}`, readFileSync(join(folder, file))]),
+      );
+      const pages = await serve({ ...served, "/": served["/index.html"] });
+      t.after(() => pages.close());
+      const flags = ["--cors-origin", pages.origin];
+      const proxy = await Proxy.start(flags);
+      t.after(() => proxy.stop());
+      const page = await browser.newPage();
+      t.after(() => page.close());
+      await page.goto(`${pages.origin}/`);
+      await page.waitForFunction(() => globalThis.fromWorker);
+      const { result, read } = await page.evaluate(
+        ([url, streams]) => fromWorker(url, streams, 2_000),
+        [proxy.url, ["worker-1", "worker-2", "worker-3"]],
+      );
+      assert.deepEqual(result, { written: 2_000, failed: 0 });
+      assert.deepEqual(
+        read.sort((left, right) => left - right),
+        Array.from({ length: 2_000 }, (_, index) => index),
+      );
+    });
+  }
 });

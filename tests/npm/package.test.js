@@ -30,6 +30,8 @@ const DIST = [
   "diagnostics.js",
   "diagnostics.js.map",
   "distributedlog_bg.wasm",
+  "frames.js",
+  "frames.js.map",
   "index.d.cts",
   "index.d.ts",
   "inline.cjs",
@@ -269,11 +271,12 @@ describe("the package", () => {
     const size = (file) =>
       gzipSync(readFileSync(join(installed, "dist", file)), { level: 9 }).length;
     const module = size("distributedlog_bg.wasm");
-    const measured = { page: module + size("web.js") + size("shared.js"), module };
+    const page = module + size("web.js") + size("shared.js");
+    const measured = { page, reader: page + size("frames.js"), module };
     const budget = readFileSync(process.env.BUDGET, "utf8")
       .split("\n")
       .filter((line) => /^\w/.test(line));
-    assert.equal(budget.length, 2);
+    assert.equal(budget.length, 3);
     for (const line of budget) {
       const [name, bytes] = line.split(" ");
       t.diagnostic(`${name}: ${measured[name]} bytes of ${bytes}`);

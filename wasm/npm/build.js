@@ -79,12 +79,16 @@ const common = {
 };
 const commonjs = { ...common, format: "cjs", outExtension: { ".js": ".cjs" } };
 // The entries share one file, so that a program that imports two of them has one set of
-// classes.
+// classes. That file imports `frames` when there is a reader: a page that does not read does not
+// load it. It is built by itself, because what it shares with the others would be a second file.
+const frames = "./frames.js";
+await build({ ...common, format: "esm", entryPoints: { frames: "src/frames.ts" } });
 await build({
   ...common,
   format: "esm",
   splitting: true,
   chunkNames: "shared",
+  external: [...common.external, frames],
   entryPoints: {
     node: "src/node.ts",
     web: "src/web.ts",

@@ -209,7 +209,7 @@ export class MultiStreamReader implements Public.MultiStreamReader {
 
   /** Registers a record with the deduplicator. Returns `false` for a duplicate. */
   #delivers({ writer, sequence, slot, slots }: RecordLine): boolean {
-    // A sequence beyond 2^53 was rounded by JSON.parse: it does not identify a set.
+    // A sequence beyond 2^53 is rounded: it does not identify a set.
     if (
       this.#dedup !== undefined &&
       writer !== undefined &&

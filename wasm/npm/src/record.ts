@@ -14,7 +14,8 @@ export interface RecordLine {
   slots: number;
   writer?: string;
   sequence?: number;
-  payload: string;
+  /** In base64, unless it is as stored. */
+  payload: string | Uint8Array;
 }
 
 export class ReadRecord implements Public.ReadRecord {
@@ -28,7 +29,7 @@ export class ReadRecord implements Public.ReadRecord {
     const { writer, sequence, slot, slots } = line;
     this.stream = stream;
     this.dlsn = dlsn;
-    this.payload = fromBase64(line.payload);
+    this.payload = typeof line.payload === "string" ? fromBase64(line.payload) : line.payload;
     this.writtenMs = line.written_ms;
     this.set =
       writer === undefined || sequence === undefined

@@ -1,7 +1,7 @@
 import type * as Public from "../types/index.js";
 import { Dlsn } from "./dlsn.js";
 import { ReadError } from "./errors.js";
-import { lines } from "./lines.js";
+import { lines, parsed, strange } from "./lines.js";
 import { Queue } from "./queue.js";
 import type { RecordLine } from "./record.js";
 import { problemOf, type Server } from "./server.js";
@@ -19,6 +19,9 @@ const MAX_BACKOFF_MS = 5000;
 /** Time that a stream keeps its connection while others wait for one, in milliseconds. */
 const TIME_SLICE_MS = 250;
 
+/** Content type of a response that has records and record sets as they are stored. */
+const ENTRIES = "application/vnd.distributedlog.entries";
+
 /** HTTP statuses with which a server refuses a read for ever. */
 const REFUSALS = [400, 401, 403, 405, 409, 410, 415];
 
@@ -35,7 +38,7 @@ interface MalformedLine {
   detail: string;
 }
 
-type Line =
+export type Line =
   | RecordLine
   | MalformedLine
   | { event: "heartbeat"; next: string }
@@ -139,6 +142,7 @@ export class Tail {
   /** Makes one request, and reads its response to the end. */
   async #read(): Promise<void> {
     const { server, follow, silence, signal, connections } = this.#shared;
+    const stored = await loadFrames();
     const request = new AbortController();
     const forget = onAbort(signal, () => {
       request.abort();
@@ -157,6 +161,8 @@ export class Tail {
         method: "GET",
         signal: request.signal,
         cache: "no-store",
+        // Proxies of earlier versions have lines only.
+        headers: stored ? { accept: `${ENTRIES}, application/x-ndjson;q=0.5` } : {},
       });
       this.#shared.contact();
       if (!response.ok || response.body === null) {
@@ -178,11 +184,12 @@ export class Tail {
       // record.
       slice.set();
       let gotRecord = false;
-      for await (const piece of lines(response.body)) {
+      const isStored = response.headers.get("content-type") === ENTRIES;
+      const parse = stored && isStored ? stored.frames(strange) : lines();
+      for await (const piece of parsed(response.body, parse)) {
         silenceWatch.set();
         this.#shared.contact();
-        for (const line of piece)
-          if (line !== "" && this.#handle(JSON.parse(line) as Line)) gotRecord = true;
+        for (const line of piece) if (this.#handle(line)) gotRecord = true;
         // The first record may take long. After it the slice runs on, so that a busy stream
         // yields too.
         if (!gotRecord) slice.set();
@@ -243,7 +250,7 @@ export class Tail {
         return false;
       case "end":
         if (line.next !== undefined) this.#advance({ from: line.next });
-        this.#end(line.reason, escaped(line.detail ?? line.reason));
+        this.#end(line.reason, escaped(line.detail || line.reason));
         return false;
     }
   }
@@ -291,6 +298,21 @@ export class Tail {
     fault({ stream: this.stream, kind: "unavailable", detail: messageOf(cause) });
     noContact(cause);
   }
+}
+
+let loading: Promise<typeof import("./frames.js") | undefined> | undefined;
+
+/**
+ * Loads the parser of records as they are stored, a file that a page which only writes does not
+ * need. Returns `undefined` if it cannot be loaded, for instance because it does not lie beside the
+ * others: records come as lines then, and the next request tries again.
+ */
+function loadFrames() {
+  loading ??= import("./frames.js").catch(() => {
+    loading = undefined;
+    return undefined;
+  });
+  return loading;
 }
 
 /** What the server did, or did not do: needs no explanation. */
