@@ -16,7 +16,7 @@ import { join, relative } from "node:path";
 const PAGE = "dlog/proxy/src/page/package";
 const DIST = "wasm/npm/dist";
 const MODULE = "distributedlog_bg.wasm";
-const FILES = [MODULE, "shared.js", "web.js"];
+const FILES = [MODULE, "frames.js", "shared.js", "web.js"];
 const RECORD = "built-from";
 
 const root = join(import.meta.dirname, "..");

@@ -43,7 +43,7 @@ macro_rules! files {
 
 /// The files of the demonstration, which are part of the binary. Those in `package/` are built from
 /// `wasm/`; a test compares the two.
-static DEMO: [PageFile; 13] = files! {
+static DEMO: [PageFile; 14] = files! {
     "index.html" "index.html" "text/html; charset=utf-8";
     "page.css" "page.css" "text/css; charset=utf-8";
     "icon.svg" "icon.svg" "image/svg+xml";
@@ -56,6 +56,7 @@ static DEMO: [PageFile; 13] = files! {
     "tail.js" "tail.js" "text/javascript; charset=utf-8";
     "web.js" "package/web.js" "text/javascript; charset=utf-8";
     "shared.js" "package/shared.js" "text/javascript; charset=utf-8";
+    "frames.js" "package/frames.js" "text/javascript; charset=utf-8";
     "distributedlog_bg.wasm" "package/distributedlog_bg.wasm" "application/wasm";
 };
 
@@ -202,6 +203,7 @@ mod tests {
             for part in text
                 .split("from \"./")
                 .chain(text.split("from\"./"))
+                .chain(text.split("import(\"./"))
                 .skip(1)
             {
                 let name = part.split('"').next().expect("the rest");
